@@ -1,0 +1,70 @@
+"""Section 2: per-token divergence between teacher and student, dense. The readable truth.
+
+Shapes: V vocabulary, `*B` any leading shape. All results are float32, in nats, clamped at 0 from
+below, and differentiable in both arguments.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+KINDS = ("forward", "reverse", "bidirectional", "jsd")
+
+
+def per_token_divergence(
+    teacher_logits: Float[Tensor, "*B V"],
+    student_logits: Float[Tensor, "*B V"],
+    kind: str = "forward",
+    *,
+    beta: float = 0.5,
+    temperature: float = 1.0,
+) -> Float[Tensor, "*B"]:
+    """Divergence of the next-token distributions p (teacher) and q (student) at each position.
+
+    Args:
+        teacher_logits: `(*B, V)` of any float type; upcast once to float32.
+        student_logits: `(*B, V)`.
+        kind: `forward` KL(p||q), the D of the paper; `reverse` KL(q||p); `bidirectional`
+            beta KL(p||q) + (1 - beta) KL(q||p); `jsd` beta KL(p||m) + (1 - beta) KL(q||m) with
+            m = beta p + (1 - beta) q.
+        beta: share of the teacher's direction in `bidirectional` and of the teacher in `jsd`.
+        temperature: sampling temperature by which both logits are divided.
+
+    Returns:
+        `(*B)` float32, nats, at least 0.
+
+    Raises:
+        ValueError: for an unknown kind or a beta outside of (0, 1) for `jsd`.
+    """
+    check_divergence(kind, beta)
+    log_p = log_softmax(teacher_logits.float() / temperature, dim=-1)
+    log_q = log_softmax(student_logits.float() / temperature, dim=-1)
+    if kind == "forward":
+        divergence = _kl(log_p, log_q)
+    elif kind == "reverse":
+        divergence = _kl(log_q, log_p)
+    elif kind == "bidirectional":
+        divergence = beta * _kl(log_p, log_q) + (1 - beta) * _kl(log_q, log_p)
+    else:
+        log_m = torch.logaddexp(log_p + math.log(beta), log_q + math.log(1 - beta))
+        divergence = beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
+    return divergence.clamp(min=0)
+
+
+def check_divergence(kind: str, beta: float) -> None:
+    """Refuse an unknown divergence.
+
+    Raises:
+        ValueError: for an unknown kind or a beta outside of (0, 1) for `jsd`.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"divergence is {kind!r}; choose one of {', '.join(KINDS)}.")
+    if kind == "jsd" and not 0 < beta < 1:
+        raise ValueError(f"jsd needs a beta between 0 and 1, got {beta}; 0.5 is symmetric.")
+
+
+def _kl(log_p: Float[Tensor, "*B V"], log_q: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
