@@ -1,0 +1,1 @@
+"""The self-conditioned teacher: its prompts, and its passes over the student's completions."""

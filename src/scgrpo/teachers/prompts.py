@@ -1,0 +1,150 @@
+"""Section 2: the teacher's prompt = system prompt + guide + reference, then the student's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from scgrpo.teachers.guides import PLACEHOLDER, resolve_guide
+
+Message = dict[str, Any]
+Prompt = str | list[Message]
+
+CUT_MARK = "\n[...]\n"
+_PROBE = "scgrpo-probe"
+
+
+@dataclass(frozen=True)
+class TeacherPrompt:
+    """Token ids of one teacher prompt, and whether its reference had to be cut."""
+
+    ids: list[int]
+    reference_cut: bool
+
+
+@dataclass(frozen=True)
+class TeacherPrompts:
+    """Builds teacher prompts through the tokenizer's own chat template.
+
+    The template settings must be those of the student's prompts, so that both end in the same
+    generation prompt.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    guide: str
+    """Name of a guide, or a text with `{reference}`."""
+    max_length: int
+    """Longest teacher prompt plus completion, in tokens."""
+    chat_template: str | None = None
+    """Template that replaces the tokenizer's own."""
+    template_options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the template, such as enable_thinking."""
+
+    def __post_init__(self) -> None:
+        resolve_guide(self.guide)
+
+    def build(
+        self,
+        prompt: Prompt,
+        student_prompt_ids: Sequence[int],
+        reference_ids: Sequence[int],
+        completion_length: int,
+        tools: list[Any] | None = None,
+    ) -> TeacherPrompt | None:
+        """Prompt of the teacher for one rollout.
+
+        Args:
+            prompt: messages or text, as the student saw them.
+            student_prompt_ids: token ids of the student's prompt.
+            reference_ids: token ids of the reference completion.
+            completion_length: tokens of the rollout that will be scored behind this prompt.
+            tools: tools that the student's prompt was rendered with.
+
+        Returns:
+            The prompt, its reference cut in the middle where prompt and completion would exceed
+            `max_length`; None where not even an empty reference fits.
+
+        Raises:
+            ValueError: if the template ends the teacher's prompt otherwise than the student's.
+        """
+        kept, room = len(reference_ids), self.max_length - completion_length
+        while kept >= 0:
+            text = self._reference_text(reference_ids, kept)
+            ids = self._render(prompt, text, tools)
+            if len(ids) <= room:
+                self._check_ending(ids, student_prompt_ids, prompt)
+                return TeacherPrompt(ids, reference_cut=kept < len(reference_ids))
+            if kept == 0:
+                return None
+            # The cut text may tokenize a little longer than it was: shrink until it fits.
+            kept = max(0, kept - max(len(ids) - room, 1))
+        return None
+
+    def _reference_text(self, ids: Sequence[int], kept: int) -> str:
+        if kept == len(ids):
+            return self._decode(ids)
+        if kept == 0:
+            return CUT_MARK.strip()
+        head = (kept + 1) // 2
+        tail = len(ids) - (kept - head)
+        return self._decode(ids[:head]) + CUT_MARK + self._decode(ids[tail:])
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _render(self, prompt: Prompt, reference: str, tools: list[Any] | None) -> list[int]:
+        system = resolve_guide(self.guide).replace(PLACEHOLDER, reference)
+        if isinstance(prompt, str):
+            return list(self.tokenizer(f"{system}\n\n{prompt}")["input_ids"])
+        return self._apply_template(self._with_system(prompt, system), tools=tools)
+
+    def _with_system(self, messages: list[Message], system: str) -> list[Message]:
+        first, rest = (messages[0], messages[1:]) if messages else ({}, [])
+        if first.get("role") in ("system", "developer"):
+            return [{**first, "content": f"{first['content']}\n\n{system}"}, *rest]
+        if self._has_system_role:
+            return [{"role": "system", "content": system}, *messages]
+        return [{**first, "content": f"{system}\n\n{first['content']}"}, *rest]
+
+    def _apply_template(
+        self, messages: list[Message], *, generate: bool = True, tools: list[Any] | None = None
+    ) -> list[int]:
+        rendered = self.tokenizer.apply_chat_template(
+            messages,
+            tools=tools or None,
+            chat_template=self.chat_template,
+            add_generation_prompt=generate,
+            tokenize=True,
+            return_dict=True,
+            **self.template_options,
+        )
+        return list(rendered["input_ids"])
+
+    @cached_property
+    def _has_system_role(self) -> bool:
+        messages = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "x"}]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages, chat_template=self.chat_template, tokenize=False, **self.template_options
+            )
+        except Exception:  # a template refuses a role by raising whatever Jinja raises
+            return False
+        return _PROBE in text
+
+    @cached_property
+    def _generation_prompt_length(self) -> int:
+        messages = [{"role": "user", "content": "x"}]
+        without = self._apply_template(messages, generate=False)
+        return len(self._apply_template(messages)) - len(without)
+
+    def _check_ending(self, ids: list[int], student_ids: Sequence[int], prompt: Prompt) -> None:
+        length = 1 if isinstance(prompt, str) else max(self._generation_prompt_length, 1)
+        if ids[-length:] != list(student_ids[-length:]):
+            raise ValueError(
+                "the chat template ends the teacher's prompt in "
+                f"{self.tokenizer.decode(ids[-length:])!r} but the student's in "
+                f"{self.tokenizer.decode(list(student_ids[-length:]))!r}; give the trainer the "
+                "template and chat_template_kwargs with which the prompts were rendered."
+            )

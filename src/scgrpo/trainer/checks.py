@@ -1,0 +1,96 @@
+"""What a user may get wrong, found before any compute is spent."""
+
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl.data_utils import is_conversational
+
+
+def check_dataset(dataset: Any, *, environment_owns_data: bool) -> None:
+    """Refuse a training set without rows or without prompts.
+
+    Raises:
+        ValueError: naming what is missing.
+    """
+    if dataset is None or isinstance(dataset, IterableDataset):
+        return
+    if len(dataset) == 0:
+        raise ValueError(
+            "train_dataset is empty (0 rows); check the path, the split and any filter that was "
+            "applied to it."
+        )
+    columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
+    if "prompt" not in columns and not environment_owns_data:
+        raise ValueError(
+            f"train_dataset has no column 'prompt' (it has: {', '.join(columns)}); rename the "
+            "column with the question, for instance dataset.rename_column("
+            f"{columns[0]!r}, 'prompt')."
+        )
+
+
+def check_prompts(
+    dataset: Any, tokenizer: PreTrainedTokenizerBase, context: int | None, template: dict[str, Any]
+) -> None:
+    """Refuse conversations without a chat template, and prompts that the model cannot hold.
+
+    Args:
+        dataset: map-style training set with a column `prompt`.
+        tokenizer: tokenizer of the policy.
+        context: tokens that the model can hold, None where it has no limit.
+        template: keyword arguments of the chat template.
+
+    Raises:
+        ValueError: naming the row and its length.
+    """
+    if not isinstance(dataset, Dataset) or "prompt" not in dataset.column_names:
+        return
+    conversational = is_conversational(dataset[0])
+    replaces_template = template.get("chat_template") is not None
+    if conversational and tokenizer.chat_template is None and not replaces_template:
+        raise ValueError(
+            "the prompts are conversations, but the tokenizer "
+            f"({tokenizer.name_or_path or type(tokenizer).__name__}) has no chat template; set "
+            "tokenizer.chat_template, or give the prompts as plain text."
+        )
+    if context is None:
+        return
+    for row, prompt in enumerate(dataset["prompt"]):
+        if conversational:
+            rendered = tokenizer.apply_chat_template(
+                prompt, add_generation_prompt=True, tokenize=True, return_dict=True, **template
+            )
+        else:
+            rendered = tokenizer(prompt)
+        length = len(rendered["input_ids"])
+        if length >= context:
+            raise ValueError(
+                f"the prompt of row {row} has {length} tokens, but the model's context is "
+                f"{context}, which leaves no room for a completion; filter such rows out or use "
+                "a model with a longer context."
+            )
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Tokens that the model can hold, None where its config states no limit."""
+    config = model.config.get_text_config()
+    return getattr(config, "max_position_embeddings", None)
+
+
+def verifier_column(names: list[str], verifier: str | None) -> int:
+    """Which reward function says solved.
+
+    Raises:
+        ValueError: if several could, or the named one does not exist.
+    """
+    if verifier is not None and verifier not in names:
+        raise ValueError(
+            f"verifier is {verifier!r}, but the reward functions are {', '.join(names)}; name one "
+            "of them."
+        )
+    if verifier is None and len(names) > 1:
+        raise ValueError(
+            f"there are {len(names)} reward functions ({', '.join(names)}) and no verifier; set "
+            f"verifier={names[0]!r} or whichever says that a rollout is solved."
+        )
+    return names.index(verifier) if verifier is not None else 0

@@ -1,0 +1,106 @@
+"""Reward functions, checked: what they return is a number per completion, or a clear sentence."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import update_wrapper
+from typing import Any
+
+import torch
+from trl.trainer.utils import is_async_callable
+
+RewardFunction = Callable[..., Sequence[float | None]]
+
+
+class RewardError(ValueError):
+    """A reward function failed or returned something that is no reward."""
+
+
+class CheckedReward:
+    """Calls a reward function and refuses what TRL would choke on or silently accept."""
+
+    def __init__(self, function: RewardFunction, *, is_verifier: bool) -> None:
+        self.function = function
+        self.is_verifier = is_verifier
+        update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+
+    def __call__(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[Any]:
+        try:
+            rewards = self.function(prompts=prompts, completions=completions, **columns)
+        except Exception as error:  # the user's code may raise anything
+            raise self._failure(error) from error
+        return check_rewards(rewards, len(completions), self.__name__, self.is_verifier)
+
+    def _failure(self, error: Exception) -> RewardError:
+        return RewardError(
+            f"the reward function '{self.__name__}' raised {type(error).__name__}: {error}; make "
+            "it return a number for every completion, or None where it does not apply."
+        )
+
+
+class CheckedAsyncReward(CheckedReward):
+    """The same for `async def` reward functions, which TRL runs side by side."""
+
+    async def __call__(  # type: ignore[override]
+        self, prompts: list[Any], completions: list[Any], **columns: Any
+    ) -> list[Any]:
+        try:
+            rewards = await self.function(  # type: ignore[misc]
+                prompts=prompts, completions=completions, **columns
+            )
+        except Exception as error:  # the user's code may raise anything
+            raise self._failure(error) from error
+        return check_rewards(rewards, len(completions), self.__name__, self.is_verifier)
+
+
+def checked(function: Any, *, is_verifier: bool) -> Any:
+    """Wrap a reward function; reward models (ids or modules) stay as they are."""
+    if isinstance(function, str | torch.nn.Module):
+        return function
+    wrapper = CheckedAsyncReward if is_async_callable(function) else CheckedReward
+    return wrapper(function, is_verifier=is_verifier)
+
+
+def check_rewards(rewards: Any, expected: int, name: str, is_verifier: bool) -> list[Any]:
+    """The rewards as a list.
+
+    Args:
+        rewards: what the reward function returned.
+        expected: number of completions.
+        name: name of the function, for the message.
+        is_verifier: whether the rewards decide what is solved, and so lie in [0, 1].
+
+    Raises:
+        RewardError: for anything but one number (or None) per completion.
+    """
+    if isinstance(rewards, str | bytes) or not hasattr(rewards, "__len__"):
+        raise RewardError(
+            f"the reward function '{name}' returned {type(rewards).__name__} {rewards!r}; it must "
+            f"return a list of {expected} numbers, one per completion."
+        )
+    if len(rewards) != expected:
+        raise RewardError(
+            f"the reward function '{name}' returned {len(rewards)} rewards for {expected} "
+            "completions; it must return exactly one per completion."
+        )
+    return [_check_reward(r, row, name, is_verifier) for row, r in enumerate(rewards)]
+
+
+def _check_reward(reward: Any, row: int, name: str, is_verifier: bool) -> float | None:
+    if reward is None:
+        return None
+    place = f"the reward function '{name}' returned {reward!r} for completion {row}"
+    try:
+        value = float(reward) if not isinstance(reward, str) else None
+    except (TypeError, ValueError):
+        value = None
+    if value is None:
+        raise RewardError(f"{place}, which is no number; return a float, or None for unscored.")
+    if not math.isfinite(value):
+        raise RewardError(f"{place}; return a finite number, or None where it does not apply.")
+    if is_verifier and not 0 <= value <= 1:
+        raise RewardError(
+            f"{place}, but it is the verifier, whose rewards lie in [0, 1]; rescale it, or name "
+            "another reward function as verifier in SCGRPOConfig(verifier=...)."
+        )
+    return value

@@ -1,0 +1,49 @@
+"""What one training run is: the keys of a run's YAML beside those of `SCGRPOConfig`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run; `trainer` holds the keys that go to `SCGRPOConfig`."""
+
+    preset: str = field(default="sc-grpo", metadata={"help": "Method: a name of `scgrpo presets`."})
+    task: str | None = field(
+        default=None,
+        metadata={"help": "Name of a task; `synthetic` when neither task nor dataset is given."},
+    )
+    task_options: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "Options of the task, such as its dials."}
+    )
+    dataset: str | None = field(
+        default=None,
+        metadata={"help": "Hub id or local jsonl/parquet with columns prompt and answer."},
+    )
+    reward: str | None = field(
+        default=None,
+        metadata={"help": "Reward for `dataset`: package.module:function or path.py:function."},
+    )
+    model: str = field(
+        default="tiny", metadata={"help": "Hub id or local folder; `tiny` is the shipped base."}
+    )
+    output_dir: str = field(default="runs", metadata={"help": "Where run folders are kept."})
+    name: str | None = field(
+        default=None, metadata={"help": "Folder of this run; PRESET-TASK-sSEED by default."}
+    )
+    seed: int = field(default=0, metadata={"help": "Seed of data order, sampling and references."})
+    eval_steps: int = field(
+        default=50, metadata={"help": "Steps between two evaluations; 0 for none."}
+    )
+    eval_problems: int = field(default=64, metadata={"help": "Problems in each evaluation."})
+    eval_k: int = field(default=8, metadata={"help": "Samples for each of these problems."})
+    rollout_steps: int = field(
+        default=25, metadata={"help": "Steps between two logged rollout batches; 0 for none."}
+    )
+    resume: str = field(
+        default="auto",
+        metadata={"help": "auto: from the last complete checkpoint; never; or a checkpoint path."},
+    )
+    trainer: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "Keys of SCGRPOConfig, such as learning_rate."}
+    )

@@ -1,0 +1,294 @@
+"""`SCGRPOTrainer`: TRL's GRPO trainer with token-level credit."""
+
+import textwrap
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Sampler
+from trl import GRPOConfig, GRPOTrainer
+
+from scgrpo.method import route_groups
+from scgrpo.teachers.scoring import captured_hidden_states, find_backbone
+from scgrpo.trainer import metrics
+from scgrpo.trainer.attach import DrawKey
+from scgrpo.trainer.build import build_credit
+from scgrpo.trainer.checkpoint import discard_partial
+from scgrpo.trainer.checks import check_dataset, check_prompts, context_length, verifier_column
+from scgrpo.trainer.compat import require_known_trl
+from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.records import rollout_records
+from scgrpo.trainer.rewards import checked
+from scgrpo.trainer.rollouts import Rollouts
+from scgrpo.trainer.sampling import ResumableRepeatSampler
+
+require_known_trl()
+
+RolloutSink = Callable[[int, list[dict[str, Any]]], None]
+
+
+class SCGRPOTrainer(GRPOTrainer):
+    """Drop-in for `trl.GRPOTrainer`: the same arguments, and credit per token.
+
+    Everything that is not credit is TRL's: generation, rewards, loss, distribution, logging. A
+    plain `GRPOConfig` is taken as SC-GRPO with its fields.
+
+    Args:
+        model: as in `trl.GRPOTrainer`.
+        reward_funcs: as in `trl.GRPOTrainer`; with several, `args.verifier` names the one that
+            says solved.
+        args: an `SCGRPOConfig`, or a `GRPOConfig`.
+        train_dataset: rows with a column `prompt`.
+        **kwargs: further arguments of `trl.GRPOTrainer`.
+
+    Raises:
+        ValueError: for data, rewards or a model that cannot work, before any compute is spent.
+
+    Example:
+        >>> trainer = SCGRPOTrainer(model="Qwen/Qwen3-8B", reward_funcs=verify,
+        ...                         train_dataset=dataset)
+        >>> trainer.train()
+    """
+
+    _tag_names = ["trl", "sc-grpo"]  # noqa: RUF012 -- TRL's name
+    _name = "SC-GRPO"
+    _paper = {  # noqa: RUF012 -- TRL's name
+        "title": "Learning from Own Solutions: Self-Conditioned Credit Assignment for "
+        "Reinforcement Learning with Verifiable Rewards",
+        "id": "2606.18810",
+        "citation": textwrap.dedent("""\
+            @article{scgrpo2026,
+                title  = {{Learning from Own Solutions: Self-Conditioned Credit Assignment for Reinforcement Learning with Verifiable Rewards}},
+                year   = 2026,
+                eprint = {arXiv:2606.18810},
+            }"""),  # noqa: E501
+    }
+
+    def __init__(
+        self,
+        model: Any,
+        reward_funcs: Any = None,
+        args: GRPOConfig | None = None,
+        train_dataset: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        args = _as_scgrpo(args, model)
+        check_dataset(
+            train_dataset, environment_owns_data=kwargs.get("environment_factory") is not None
+        )
+        functions = _as_list(reward_funcs)
+        single = len(functions) + (kwargs.get("environment_factory") is not None) == 1
+        functions = [
+            checked(f, is_verifier=single or getattr(f, "__name__", None) == args.verifier)
+            for f in functions
+        ]
+        super().__init__(model, functions, args, train_dataset, **kwargs)
+        check_prompts(
+            train_dataset, self._tokenizer, context_length(self.model), self.template_options
+        )
+        self._verifier = verifier_column(self.reward_func_names, args.verifier)
+        self._credit = build_credit(self)
+        self._rollouts = Rollouts()
+        self._weighed = True
+        self._seconds = dict.fromkeys(("generate", "prepare", "update"), 0.0)
+        self.rollout_sink: RolloutSink | None = None
+        self.inspected_rollouts = 0
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """Arguments with which this trainer renders chat templates, tools aside."""
+        return {"chat_template": self.chat_template, **self.chat_template_kwargs}
+
+    # --- what TRL makes of a generation batch, caught as it passes ---
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        with self._timed("generate"):
+            generated = super()._generate(prompts)
+        rollouts = self._rollouts
+        rollouts.prompts, rollouts.prompt_ids, rollouts.completion_ids = prompts, *generated[:2]
+        if self.environment_factories is not None:
+            rollouts.tools = [self._env_tools[name] for name in self._batch_environments]
+        elif self.tools:
+            rollouts.tools = [self.tools] * len(prompts)
+        return generated
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Tensor:
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._rollouts.reward_per_func = rewards
+        return rewards
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        call = (model, input_ids, attention_mask, logits_to_keep, *args)
+        if not self._tap_student_pass:
+            return super()._get_per_token_logps_and_entropies(*call, **kwargs)
+        self._tap_student_pass = False
+        with captured_hidden_states(find_backbone(self._unwrapped)) as states:
+            result = super()._get_per_token_logps_and_entropies(*call, **kwargs)
+        predicting = slice(-logits_to_keep - 1, -1)
+        self._rollouts.student_hidden = torch.cat([state[:, predicting] for state in states])
+        return result
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._rollouts = Rollouts()
+        training = self.model.training
+        self._tap_student_pass = training and self._trl_makes_a_student_pass
+        batch = super()._generate_and_score_completions(inputs)
+        self._tap_student_pass = False
+        if training:
+            self._attach_credit(batch)
+            self._weighed = False
+        return batch
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        with self._timed("prepare"):
+            inputs = super()._prepare_inputs(generation_batch)
+            if not self._weighed:
+                self._weigh_tokens()
+                # The slice that TRL has just taken is one of those that were weighed in place.
+        return inputs
+
+    # --- the method ---
+
+    def _attach_credit(self, batch: dict[str, Any]) -> None:
+        rewards = self._rollouts.reward_per_func
+        assert rewards is not None
+        reward_NG = rewards[:, self._verifier].view(-1, self.num_generations).float().cpu()
+        method = self.args.method
+        route_N = route_groups(reward_NG, method.reference_set, method.solve_threshold)
+        count = len(batch["completion_ids"])
+        first = self.accelerator.process_index * count
+        route_B = route_N.repeat_interleave(self.num_generations)[first : first + count]
+        batch["route"] = route_B.to(batch["advantages"].device)
+        batch["rollout_row"] = torch.arange(count, device=batch["advantages"].device)
+        if self._wants_records:
+            self._rollouts.inspected = set(range(min(self.inspected_rollouts, count)))
+        with self.accelerator.autocast():
+            logged = self._credit.attach(
+                batch, self._rollouts, reward_NG, route_N, self._draw_key(len(route_N))
+            )
+        self._log_train(metrics.route_shares(route_N) | logged)
+
+    def _weigh_tokens(self) -> None:
+        self._weighed = True
+        self._log_train(
+            self._credit.weigh(self._buffered_inputs, self.args.gradient_accumulation_steps)
+        )
+        if self._wants_records and self.rollout_sink is not None:
+            records = rollout_records(self, self._rollouts, self._buffered_inputs, self._verifier)
+            self.rollout_sink(self.state.global_step, records)
+
+    def _draw_key(self, groups: int) -> DrawKey:
+        accumulation = self.args.gradient_accumulation_steps
+        generate_every = self.args.steps_per_generation * self.num_iterations
+        batch_of_step = self._step % accumulation // generate_every
+        return DrawKey(self.args.seed, self.state.global_step, first_group=batch_of_step * groups)
+
+    @property
+    def _trl_makes_a_student_pass(self) -> bool:
+        """Whether TRL scores the batch with the policy anyway, and what it computes is ours too."""
+        generate_every = self.args.steps_per_generation * self.num_iterations
+        misaligned = self.args.gradient_accumulation_steps % generate_every != 0
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
+        return self._credit.needs_student_pass and (misaligned or corrects) and not drops_out
+
+    @property
+    def _unwrapped(self) -> Any:
+        return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def _wants_records(self) -> bool:
+        every = self.args.rollout_steps
+        return self.rollout_sink is not None and every > 0 and self.state.global_step % every == 0
+
+    # --- time, metrics, data order, checkpoints ---
+
+    @contextmanager
+    def _timed(self, name: str) -> Any:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.perf_counter() - start
+
+    def _log_train(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._metrics["train"][name].append(value)
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
+        with self._timed("update"):
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            self._log_seconds()
+        return loss
+
+    def _log_seconds(self) -> None:
+        scorer = getattr(self._credit, "scorer", None)
+        passes = dict(scorer.seconds) if scorer else {}
+        update = self._seconds["update"] - self._seconds["prepare"]
+        times = {"generate": self._seconds["generate"], **passes, "update": update}
+        self._log_train({f"time/{name}": seconds for name, seconds in times.items()})
+        self._log_train({"memory/peak": metrics.peak_memory()})
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        if scorer:
+            scorer.seconds = dict.fromkeys(scorer.seconds, 0.0)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
+        return ResumableRepeatSampler.of(
+            super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0)
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:
+            # torch, safetensors and the file system each report a full disk in their own way.
+            folder = Path(self._get_output_dir(trial=trial))
+            raise discard_partial(folder, self.state.global_step, error) from error
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        between_generations = self._step % (self.args.steps_per_generation * self.num_iterations)
+        state = {
+            "micro_step": self._step,
+            "buffer": self._buffered_inputs if between_generations else None,
+        }
+        torch.save(state, self._state_file(output_dir))
+        self.accelerator.wait_for_everyone()  # trainer_state.json, written next, means complete
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self._state_file(checkpoint).exists():
+            device = self.accelerator.device
+            state = torch.load(self._state_file(checkpoint), map_location=device, weights_only=True)
+            self._step, self._buffered_inputs = state["micro_step"], state["buffer"]
+
+    def _state_file(self, checkpoint: str) -> Path:
+        return Path(checkpoint) / f"scgrpo_state_{self.accelerator.process_index}.pt"
+
+
+def _as_scgrpo(args: GRPOConfig | None, model: Any) -> SCGRPOConfig:
+    if args is None:
+        name = model if isinstance(model, str) else model.config._name_or_path
+        return SCGRPOConfig(f"{name.rstrip('/').rpartition('/')[2]}-SC-GRPO")
+    return args if isinstance(args, SCGRPOConfig) else SCGRPOConfig.from_grpo(args)
+
+
+def _as_list(reward_funcs: Any) -> list[Any]:
+    if reward_funcs is None:
+        return []
+    return list(reward_funcs) if isinstance(reward_funcs, list) else [reward_funcs]
