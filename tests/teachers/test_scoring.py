@@ -1,0 +1,165 @@
+"""Scoring: D of the right token, whatever the batch, and the model left as it was."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import log_softmax
+
+from scgrpo.teachers.scoring import (
+    Scorer,
+    ScoreRequest,
+    find_backbone,
+    head_options,
+    last_hidden_states,
+)
+from scgrpo.trainer.kernels import PolicyHead
+from tests.trainer.tiny import tiny_model
+
+
+def scorer_of(model, **options):
+    return Scorer(
+        model, find_backbone(model), PolicyHead(model, 1.0), head_options(model), **options
+    )
+
+
+def random_requests(count, seed=0, vocabulary=50):
+    rng = np.random.default_rng(seed)
+    return [
+        ScoreRequest(
+            rng.integers(8, vocabulary, rng.integers(1, 9)).tolist(),
+            rng.integers(8, vocabulary, rng.integers(10, 30)).tolist(),
+            rng.integers(8, vocabulary, rng.integers(1, 20)).tolist(),
+        )
+        for _ in range(count)
+    ]
+
+
+def dense_kl(model, request, temperature=1.0):
+    """KL of one request from full logits, one sequence at a time, without any padding."""
+
+    def log_probs(prompt):
+        ids = torch.tensor([[*prompt, *request.completion]])
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
+        return log_softmax(logits.double() / temperature, -1)
+
+    with torch.no_grad():
+        log_p, log_q = log_probs(request.teacher_prompt), log_probs(request.student_prompt)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+class KnownModel(nn.Module):
+    """Predicts from the last token alone: logits are row `token` of a table."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.backbone = nn.Embedding.from_pretrained(table)
+
+    def forward(self, input_ids, attention_mask, use_cache):
+        self.backbone(input_ids)
+
+
+def test_position_t_holds_the_distribution_that_produced_token_t():
+    table = torch.randn(6, 6)
+    model = KnownModel(table)
+    model.backbone.register_forward_hook(lambda module, args, out: (out,))
+    states = last_hidden_states(model, model.backbone, [[1, 2], [3]], [[4, 5, 0], [2, 2]])
+    predecessors = [2, 4, 5, 3, 2]
+    assert torch.equal(states, table[predecessors])
+
+
+@pytest.mark.parametrize("max_tokens", [1, 60, 10_000])
+def test_equals_dense_divergence_one_sequence_at_a_time(max_tokens):
+    model, requests = tiny_model().eval(), random_requests(13)
+    scores = scorer_of(model, max_tokens=max_tokens).score(requests)
+    for request, score in zip(requests, scores, strict=True):
+        assert score.kl.shape == (len(request.completion),)
+        torch.testing.assert_close(score.kl.double(), dense_kl(model, request), atol=2e-5, rtol=1e-4)
+
+
+def test_temperature_divides_both():
+    model, requests = tiny_model().eval(), random_requests(3)
+    head = PolicyHead(model, temperature=0.5)
+    scorer = Scorer(model, find_backbone(model), head, head_options(model))
+    for request, score in zip(requests, scorer.score(requests), strict=True):
+        expected = dense_kl(model, request, temperature=0.5)
+        torch.testing.assert_close(score.kl.double(), expected, atol=5e-5, rtol=1e-4)
+
+
+def test_micro_batches_keep_the_budget_longest_first():
+    model, shapes = tiny_model(), []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    scorer_of(model, max_tokens=100).score(random_requests(20))
+    student, teacher = shapes[0::2], shapes[1::2]
+    padded = [b * t for b, t in teacher]
+    assert all(tokens <= 100 for tokens in padded)
+    assert [t for _, t in teacher] == sorted((t for _, t in teacher), reverse=True)
+    assert sum(b for b, _ in student) == 20
+
+
+def test_model_is_left_as_it_was():
+    model = tiny_model(attention_dropout=0.5)
+    model.train()
+    model.model.layers[0].eval()
+    before = [module.training for module in model.modules()]
+    first = scorer_of(model).score(random_requests(4))
+    again = scorer_of(model).score(random_requests(4))
+    assert [module.training for module in model.modules()] == before
+    assert all(torch.equal(a.kl, b.kl) for a, b in zip(first, again, strict=True))
+    assert not first[0].kl.requires_grad
+    assert not model.model._forward_hooks
+
+
+def test_known_student_states_replace_the_student_pass():
+    model, requests = tiny_model().eval(), random_requests(5)
+    plain = scorer_of(model).score(requests)
+    backbone = find_backbone(model)
+    with torch.no_grad():
+        known = [
+            ScoreRequest(
+                r.student_prompt,
+                r.teacher_prompt,
+                r.completion,
+                student_hidden=last_hidden_states(
+                    model, backbone, [r.student_prompt], [r.completion]
+                ),
+            )
+            for r in requests
+        ]
+    calls = []
+    model.register_forward_pre_hook(lambda *call: calls.append(call))
+    shared = scorer_of(model).score(known)
+    assert len(calls) == 1
+    for a, b in zip(plain, shared, strict=True):
+        torch.testing.assert_close(a.kl, b.kl, atol=1e-5, rtol=1e-4)
+
+
+def test_every_process_calls_the_model_equally_often():
+    model, calls = tiny_model(), []
+    model.register_forward_pre_hook(lambda *call: calls.append(call))
+    scorer_of(model, batches_everywhere=lambda count: 7).score(random_requests(2))
+    assert len(calls) == 7
+    scorer_of(model, batches_everywhere=lambda count: 7).score([])
+    assert len(calls) == 14
+
+
+def test_top_tokens_are_the_dense_ones():
+    model, (request,) = tiny_model().eval(), random_requests(1)
+    wanted = ScoreRequest(
+        request.student_prompt, request.teacher_prompt, request.completion, want_top_tokens=True
+    )
+    (score,) = scorer_of(model).score([wanted])
+    with torch.no_grad():
+        ids = torch.tensor([[*request.teacher_prompt, *request.completion]])
+        logits = model(input_ids=ids).logits[0, len(request.teacher_prompt) - 1 : -1]
+    dense = logits.softmax(-1).topk(5)
+    torch.testing.assert_close(score.teacher_top[0], dense.values, atol=1e-5, rtol=1e-4)
+    assert torch.equal(score.teacher_top[1], dense.indices)
+
+
+def test_a_model_without_a_head_is_refused():
+    backbone = tiny_model().model
+    with pytest.raises(ValueError, match="AutoModelForCausalLM"):
+        find_backbone(backbone)
