@@ -1,0 +1,111 @@
+"""Where a run's problems and rewards come from: a task, or the user's own data set and reward."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset
+
+from scgrpo.tasks import load_task
+from scgrpo.trainer.run_config import RunConfig
+
+LOCAL_FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Problems to train and to evaluate on, and what says whether a completion solves one."""
+
+    train: Dataset
+    evaluation: dict[str, Dataset]
+    verify: Callable[..., Any]
+    guide: str
+    trainer_defaults: dict[str, Any] = field(default_factory=dict)
+    """SCGRPOConfig fields that suit this source, such as the length of a completion."""
+
+
+def load_source(config: RunConfig) -> Source:
+    """Load what a run is about.
+
+    Raises:
+        ValueError: for a data set without rows or columns, or a reward that cannot be imported.
+    """
+    if config.dataset is None:
+        return _task_source(config)
+    if config.task is not None:
+        raise ValueError(
+            f"both task={config.task!r} and dataset={config.dataset!r} are given; keep one."
+        )
+    return _dataset_source(config.dataset, config.reward)
+
+
+def _task_source(config: RunConfig) -> Source:
+    task = load_task(config.task or "synthetic", **config.task_options)
+    splits = ("heldout", "ood") if config.eval_steps else ()
+    held_out = {split: _first(task.rows(split), config.eval_problems) for split in splits}
+    return Source(
+        train=task.rows("train"),
+        evaluation=held_out,
+        verify=task.verify,
+        guide=task.guide,
+        trainer_defaults=dict(getattr(task, "trainer_defaults", {})),
+    )
+
+
+def _dataset_source(name: str, reward: str | None) -> Source:
+    if reward is None:
+        raise ValueError(
+            f"dataset={name!r} needs a reward; set reward to package.module:function or "
+            "path.py:function."
+        )
+    rows = _load_rows(name)
+    if len(rows) == 0:
+        raise ValueError(f"dataset {name!r} is empty (0 rows); check the path and the split.")
+    for column in ("prompt", "answer"):
+        if column not in rows.column_names:
+            raise ValueError(
+                f"dataset {name!r} has no column {column!r} (it has: "
+                f"{', '.join(rows.column_names)}); rename or add it."
+            )
+    return Source(rows, {}, import_function(reward), guide="math")
+
+
+def _load_rows(name: str) -> Dataset:
+    path = Path(name)
+    if path.suffix not in LOCAL_FORMATS:
+        return load_dataset(name, split="train")
+    if not path.exists():
+        raise ValueError(f"dataset {name!r} does not exist; give a file or a hub id.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"dataset {name!r} is empty (0 bytes); check how it was written.")
+    return load_dataset(LOCAL_FORMATS[path.suffix], data_files=str(path), split="train")
+
+
+def import_function(name: str) -> Callable[..., Any]:
+    """The function that `package.module:function` or `path.py:function` names.
+
+    Raises:
+        ValueError: if there is no such module or function.
+    """
+    module_name, _, function = name.partition(":")
+    try:
+        if module_name.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(module_name)
+        return getattr(module, function)  # type: ignore[no-any-return]
+    except (ImportError, OSError, AttributeError) as error:
+        raise ValueError(
+            f"reward {name!r} cannot be imported ({error}); write it as package.module:function "
+            "or path.py:function."
+        ) from error
+
+
+def _first(rows: Dataset, count: int) -> Dataset:
+    return rows.select(range(min(count, len(rows))))

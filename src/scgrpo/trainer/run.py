@@ -1,0 +1,218 @@
+"""One training run from its `RunConfig` to its run folder, resumed where it stopped."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, TrainerCallback
+
+import scgrpo
+from scgrpo.presets import load_preset
+from scgrpo.trainer.callbacks import EvaluationCallback, RunFolderCallback
+from scgrpo.trainer.checkpoint import last_complete_checkpoint
+from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.data import Source, load_source
+from scgrpo.trainer.rewards import RewardError
+from scgrpo.trainer.run_config import RunConfig
+from scgrpo.trainer.run_folder import RunFolder
+from scgrpo.trainer.trainer import SCGRPOTrainer
+
+TINY_BASE = Path(scgrpo.__file__).parent / "assets" / "tiny-base"
+INSPECTED_ROLLOUTS = 16
+
+RUN_DEFAULTS: dict[str, Any] = {
+    "logging_steps": 1,
+    "logging_nan_inf_filter": False,
+    "report_to": "none",
+    "save_strategy": "steps",
+    "save_steps": 50,
+    "save_total_limit": 2,
+    "disable_tqdm": True,
+    "max_steps": 200,
+}
+
+
+def run_folder(config: RunConfig) -> RunFolder:
+    """Where the run of this config lives."""
+    subject = config.task or (Path(config.dataset).stem if config.dataset else "synthetic")
+    name = config.name or f"{config.preset}-{subject}-s{config.seed}"
+    return RunFolder(Path(config.output_dir) / name)
+
+
+def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
+    """Train, or go on training.
+
+    Args:
+        config: what to run.
+        callbacks: further callbacks of the trainer, such as a progress display.
+
+    Returns:
+        The run folder, whose `model` holds the trained model.
+
+    Raises:
+        ValueError: for a config, data or model that cannot work, before any compute is spent.
+        CheckpointError: if a checkpoint cannot be written; earlier ones are whole.
+    """
+    folder = run_folder(config)
+    source = load_source(config)
+    args = trainer_arguments(config, source, folder)
+    checkpoint = _checkpoint_to_resume(config, folder)
+    _check_same_run(config, folder, resuming=checkpoint is not None)
+    trainer = _build_trainer(config, source, args, folder, callbacks)
+    if trainer.accelerator.is_main_process:
+        folder.write_config(describe(config, args))
+        if checkpoint is not None:
+            folder.rewind(int(checkpoint.name.rpartition("-")[2]))
+    _train(trainer, checkpoint)
+    if trainer.state.global_step >= trainer.state.max_steps:
+        trainer.save_model(str(folder.model))
+    return folder.path
+
+
+def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> SCGRPOConfig:
+    """The trainer's arguments: run defaults < task < preset < what the user wrote."""
+    fields = (
+        RUN_DEFAULTS
+        | {"bf16": torch.cuda.is_available(), "use_cpu": not torch.cuda.is_available()}
+        | {"guide": source.guide}
+        | source.trainer_defaults
+        | load_preset(config.preset)
+        | {"rollout_steps": config.rollout_steps, "seed": config.seed}
+        | config.trainer
+    )
+    return SCGRPOConfig(output_dir=str(folder.checkpoints), **fields)
+
+
+def load_policy(name: str) -> tuple[PreTrainedModel, Any]:
+    """Model in float32 and tokenizer, by hub id, folder, or `tiny` for the shipped base."""
+    path = str(TINY_BASE) if name == "tiny" else name
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(path, padding_side="left")
+    except OSError as error:
+        raise ValueError(
+            f"model {name!r} is neither a model folder nor a hub id that can be reached "
+            f"({str(error).splitlines()[0]}); 'tiny' is the base that ships with scgrpo."
+        ) from error
+
+
+def describe(config: RunConfig, args: SCGRPOConfig) -> dict[str, Any]:
+    """Everything that the run is made of, as it stands in `config.yaml`."""
+    packages = ("scgrpo", "torch", "trl", "transformers", "accelerate", "datasets")
+    return {
+        "name": run_folder(config).path.name,
+        "method": {"preset": config.preset, **asdict(args.method)},
+        "run": asdict(config),
+        "task": config.task or config.dataset or "synthetic",
+        "model": config.model,
+        "seed": config.seed,
+        "trainer": _plain(args.to_dict()),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "git_commit": _git_commit(),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+def _build_trainer(
+    config: RunConfig,
+    source: Source,
+    args: SCGRPOConfig,
+    folder: RunFolder,
+    callbacks: Sequence[TrainerCallback],
+) -> SCGRPOTrainer:
+    model, tokenizer = load_policy(config.model)
+    trainer = SCGRPOTrainer(model, source.verify, args, source.train, processing_class=tokenizer)
+    trainer.inspected_rollouts = INSPECTED_ROLLOUTS
+    main = trainer.accelerator.is_main_process
+    trainer.rollout_sink = folder.write_rollouts if main else lambda step, records: None
+    if config.eval_steps and source.evaluation:
+        _refuse_sharded_evaluation(trainer)
+        trainer.add_callback(
+            EvaluationCallback(trainer, folder, source.evaluation, source.verify, config)
+        )
+    for callback in (RunFolderCallback(folder), *callbacks):
+        trainer.add_callback(callback)
+    return trainer
+
+
+def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise ValueError(
+            "the model is sharded over processes, and evaluation during training runs on one; set "
+            "eval_steps=0 and use `scgrpo evaluate` on the checkpoints."
+        )
+
+
+def _train(trainer: SCGRPOTrainer, checkpoint: Path | None) -> None:
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except RewardError:
+        # The steps so far are good work: keep them, so that a mended reward can go on.
+        alone = trainer.accelerator.num_processes == 1
+        if alone and trainer.state.global_step > 0:
+            trainer._save_checkpoint(trainer.model, None)
+        raise
+
+
+def _checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
+    if config.resume == "never":
+        return None
+    if config.resume == "auto":
+        return last_complete_checkpoint(folder.checkpoints)
+    path = Path(config.resume)
+    if not path.is_dir():
+        raise ValueError(
+            f"resume is {config.resume!r}, which is no checkpoint folder; use auto, never, or a "
+            "folder checkpoint-N."
+        )
+    return path
+
+
+def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
+    before = folder.read_config()
+    if before is None:
+        return
+    if not resuming:
+        if config.resume == "never":
+            raise ValueError(
+                f"{folder.path} holds a run already; choose another name, remove the folder, or "
+                "set resume=auto."
+            )
+        return
+    now, then = asdict(config), before["run"]
+    free = {"resume", "output_dir", "name"}
+    changed = [key for key in now if key not in free and now[key] != then.get(key)]
+    if changed:
+        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now[k]!r}" for k in changed)
+        raise ValueError(
+            f"{folder.path} was begun with another config ({difference}); choose another name, or "
+            "restore these keys to resume it."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """The same value in types that YAML knows."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _git_commit() -> str | None:
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,121 @@
+"""What a run leaves behind, written so that a crash at any moment leaves it readable."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+_TOP = pa.list_(pa.list_(pa.struct([("token", pa.string()), ("prob", pa.float32())])))
+ROLLOUT_SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),
+        ("group", pa.int64()),
+        ("index", pa.int64()),
+        ("prompt", pa.string()),
+        ("completion", pa.string()),
+        ("completion_ids", pa.list_(pa.int64())),
+        ("tokens", pa.list_(pa.string())),
+        ("written", pa.list_(pa.bool_())),
+        ("reward", pa.float64()),
+        ("route", pa.string()),
+        ("reference", pa.int64()),
+        ("reference_text", pa.string()),
+        ("advantage", pa.float64()),
+        ("threshold_c", pa.float64()),
+        ("kl", pa.list_(pa.float32())),
+        ("weight", pa.list_(pa.float32())),
+        ("student_top", _TOP),
+        ("teacher_top", _TOP),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run; see docs/run_folder.md for their columns."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    def evaluation(self, step: int) -> Path:
+        return self.path / "eval" / f"step_{step:06d}.jsonl"
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write everything that the run was made from."""
+        write_atomically(self.config, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+    def read_config(self) -> dict[str, Any] | None:
+        """What the run was made from, None where there is no run yet."""
+        return yaml.safe_load(self.config.read_text()) if self.config.exists() else None
+
+    def write_rollouts(self, step: int, records: Sequence[dict[str, Any]]) -> None:
+        """Write the rollouts of one step as a parquet table."""
+        target = self.path / "rollouts" / f"step_{step:06d}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".tmp")
+        table = pa.Table.from_pylist(list(records), schema=ROLLOUT_SCHEMA)
+        pq.write_table(table, partial, compression="zstd")
+        os.replace(partial, target)
+
+    def append_metrics(self, row: dict[str, Any]) -> None:
+        """Append one step; a crash loses at most the line that was being written."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(_finite(row)) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after a checkpoint, since those steps will be run again."""
+        kept = [row for row in read_jsonl(self.metrics) if row["step"] <= step]
+        write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        logged = [*self.path.glob("rollouts/step_*.parquet"), *self.path.glob("eval/step_*.jsonl")]
+        for file in logged:
+            later = step + 1 if file.suffix == ".jsonl" else step
+            if int(file.stem.removeprefix("step_")) >= later:
+                file.unlink()
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file, without a last line that a crash cut short."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader sees the old or the new text, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN: an undefined number is null."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
