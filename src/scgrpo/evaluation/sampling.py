@@ -1,0 +1,128 @@
+"""Sampling whose draws depend on the seed, the problem and the sample alone.
+
+Every sample has its own stream of uniform numbers, one a token, and each token is the inverse of
+the cumulative distribution at that number. So neither the batch that a sample happens to be in nor
+the caller's random state matters, and an interrupted evaluation goes on with the same samples.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+
+class InverseSampler(LogitsProcessor):
+    """Leaves one token per row: the one at the row's next uniform number."""
+
+    def __init__(self, uniform_BT: Tensor, temperature: float, prompt_length: int) -> None:
+        self.uniform_BT = uniform_BT
+        self.temperature = temperature
+        self.prompt_length = prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self.temperature == 0:
+            return scores
+        precise = torch.float32 if scores.device.type == "mps" else torch.float64
+        probability_BV = (scores.to(precise) / self.temperature).softmax(dim=-1)
+        cumulative_BV = probability_BV.cumsum(dim=-1)
+        uniform_B1 = self.uniform_BT[:, input_ids.shape[1] - self.prompt_length, None]
+        # The last sum stands for 1, which rounding may miss.
+        target_B1 = uniform_B1.to(precise) * cumulative_BV[:, -1:]
+        token_B1 = torch.searchsorted(cumulative_BV, target_B1, right=True)
+        token_B1 = token_B1.clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, token_B1, 0.0)
+
+
+def uniforms(seed: int, problem_id: str, sample: int, count: int) -> np.ndarray:
+    """Uniform numbers of one sample, float64 in [0, 1)."""
+    key = hashlib.sha256(f"{seed}\0{problem_id}\0{sample}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(key[:16], "big")).random(count)
+
+
+@contextmanager
+def inference_state(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; every module's own state is restored."""
+    was_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in was_training:
+            module.training = True
+
+
+def stop_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end a completion: the tokenizer's and the model's."""
+    ends = model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    return sorted({end for end in [*ends, tokenizer.eos_token_id] if end is not None})
+
+
+def sample_completions(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    uniform_BT: np.ndarray,
+    *,
+    temperature: float,
+    pad: int,
+    stops: Sequence[int],
+) -> list[list[int]]:
+    """Token ids of one completion for each prompt, the stop token included.
+
+    Args:
+        model: causal language model with `generate`, in evaluation mode.
+        prompts: token ids of B prompts, of any lengths; padded on the left here.
+        uniform_BT: uniform numbers, as many columns as tokens may be written.
+        temperature: of the softmax; 0 takes the most likely token.
+        pad: id to pad with.
+        stops: ids that end a completion.
+    """
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    sampler = InverseSampler(
+        torch.from_numpy(uniform_BT).float().clamp(max=1 - 2**-24).to(model.device),
+        temperature,
+        longest,
+    )
+    output = model.generate(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        generation_config=_settings(uniform_BT.shape[1], pad, stops),
+        logits_processor=LogitsProcessorList([sampler]),
+    )
+    return [_until_stop(row, stops) for row in output[:, longest:].tolist()]
+
+
+def _settings(max_new_tokens: int, pad: int, stops: Sequence[int]) -> GenerationConfig:
+    # Neutral values, stated, so that those in the model's own generation_config do not apply.
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        num_return_sequences=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_new_tokens=0,
+        min_length=0,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        pad_token_id=pad,
+        eos_token_id=list(stops) or None,
+        use_cache=True,
+        disable_compile=True,
+    )
+
+
+def _until_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
+    for place, token in enumerate(ids):
+        if token in stops:
+            return ids[: place + 1]
+    return ids
