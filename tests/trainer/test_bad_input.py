@@ -1,0 +1,188 @@
+"""What a new user gets wrong: one sentence that names the value, the place and the remedy."""
+
+import pytest
+from datasets import Dataset
+
+from scgrpo import SCGRPOConfig
+from scgrpo.trainer.checkpoint import CheckpointError
+from scgrpo.trainer.rewards import RewardError
+from tests.trainer.runs import config, trainer, vowels
+from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
+
+
+def returning(value):
+    def judge(completions, **_):
+        return value(len(completions)) if callable(value) else value
+
+    return judge
+
+
+def raising(completions, **_):
+    return 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (raising, "'raising' raised ZeroDivisionError: division by zero; make it return"),
+        (returning(lambda n: [float("nan")] * n), "returned nan for completion 0; return a finite"),
+        (returning(lambda n: ["yes"] * n), "returned 'yes' for completion 0, which is no number"),
+        (returning("correct"), "returned str 'correct'; it must return a list of 32 numbers"),
+        (returning(lambda n: 1.0), "returned float 1.0; it must return a list of 32 numbers"),
+        (returning(lambda n: [1.0] * (n - 1)), "returned 31 rewards for 32 completions"),
+        (returning(lambda n: [1.7] * n), r"returned 1.7 for completion 0, but it is the verifier"),
+        (returning(lambda n: [-0.5] * n), r"whose rewards lie in \[0, 1\]"),
+    ],
+)
+def test_rewards(tmp_path, reward, message):
+    with pytest.raises(RewardError, match=message):
+        trainer(config(tmp_path), reward=reward).train()
+
+
+def test_async_rewards_are_checked_too(tmp_path):
+    async def judge(completions, **_):
+        return [1.7] * len(completions)
+
+    with pytest.raises(RewardError, match=r"'judge' returned 1\.7"):
+        trainer(config(tmp_path), reward=judge).train()
+
+
+def test_other_rewards_than_the_verifier_may_leave_the_unit_interval(tmp_path):
+    def penalty(completions, **_):
+        return [-3.0] * len(completions)
+
+    run = trainer(config(tmp_path, verifier="vowels", max_steps=1), reward=[vowels, penalty])
+    run.train()
+    assert run.state.log_history[0]["rewards/penalty/mean"] == -3.0
+
+
+def test_empty_dataset(tmp_path):
+    with pytest.raises(ValueError, match=r"train_dataset is empty \(0 rows\)"):
+        trainer(config(tmp_path), train_dataset=tiny_dataset().select([]))
+
+
+def test_missing_prompt_column(tmp_path):
+    with pytest.raises(ValueError, match=r"no column 'prompt' \(it has: question, answer\)"):
+        trainer(
+            config(tmp_path), train_dataset=Dataset.from_dict({"question": ["a"], "answer": ["b"]})
+        )
+
+
+def test_tokenizer_without_chat_template(tmp_path):
+    with pytest.raises(ValueError, match=r"has no chat template; set tokenizer\.chat_template"):
+        trainer(config(tmp_path), processing_class=tiny_tokenizer(template=None))
+
+
+def test_prompt_longer_than_the_context(tmp_path):
+    rows = Dataset.from_list(
+        [*tiny_dataset(3), {"prompt": [{"role": "user", "content": "a" * 300}], "answer": "a"}]
+    )
+    with pytest.raises(ValueError, match=r"prompt of row 3 has 303 tokens.*context is 256"):
+        trainer(config(tmp_path), train_dataset=rows)
+
+
+def test_plain_text_prompts_need_no_chat_template(tmp_path):
+    rows = Dataset.from_dict({"prompt": ["Qa", "Qb"] * 4})
+    run = trainer(
+        config(tmp_path, max_steps=1),
+        train_dataset=rows,
+        processing_class=tiny_tokenizer(template=None),
+    )
+    run.train()
+    assert run.state.global_step == 1
+
+
+@pytest.mark.parametrize("group", [1, 0, None])
+def test_group_of_one(tmp_path, group):
+    with pytest.raises(ValueError, match="a group needs at least 2 rollouts"):
+        config(tmp_path, num_generations=group)
+
+
+def test_batch_that_cannot_be_cut_into_groups(tmp_path):
+    with pytest.raises(ValueError, match=r"30 rollouts .* groups of 8; .* for instance 32"):
+        config(tmp_path, per_device_train_batch_size=30)
+    with pytest.raises(ValueError, match=r"\(generation_batch_size\) cannot be cut"):
+        config(tmp_path, generation_batch_size=30)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"use": "loss"}, "use is 'loss'; choose one of none, weight"),
+        ({"teacher": "none"}, "teacher='none' with use='weight' does nothing"),
+        ({"reference_set": "most"}, "reference_set is 'most'; choose one of partial"),
+        ({"threshold_percentile": 175}, "threshold_percentile is 175; it must lie between 0 and 1"),
+        ({"threshold_min": 0}, "threshold_min is 0; it must be above 0 nats"),
+        ({"solve_threshold": 0}, "solve_threshold is 0"),
+        ({"diversity_alpha": -1}, "diversity_alpha is -1"),
+        ({"loss_type": "vespo"}, "loss_type='vespo' reshapes advantages"),
+        ({"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold needs one advantage"),
+        ({"score_tokens": 0}, "score_tokens is 0"),
+        (
+            {"gradient_accumulation_steps": 4, "steps_per_generation": 2},
+            "steps_per_generation=2 is no multiple of gradient_accumulation_steps=4",
+        ),
+    ],
+)
+def test_choices_that_cannot_work(tmp_path, fields, message):
+    with pytest.raises(ValueError, match=message):
+        config(tmp_path, **fields)
+
+
+def test_guide_without_a_place_for_the_reference(tmp_path):
+    with pytest.raises(ValueError, match=r"put \{reference\}"):
+        trainer(config(tmp_path, guide="solve it"))
+
+
+def test_teacher_longer_than_the_context(tmp_path):
+    with pytest.raises(ValueError, match=r"teacher_max_length is 999, but .* context is 256"):
+        trainer(config(tmp_path, teacher_max_length=999))
+
+
+def test_several_rewards_need_a_verifier(tmp_path):
+    def other(completions, **_):
+        return [0.0] * len(completions)
+
+    with pytest.raises(ValueError, match=r"2 reward functions \(vowels, other\) and no verifier"):
+        trainer(config(tmp_path), reward=[vowels, other])
+    with pytest.raises(ValueError, match="verifier is 'judge', but the reward functions are"):
+        trainer(config(tmp_path, verifier="judge"), reward=[vowels, other])
+
+
+def test_full_disk_keeps_earlier_checkpoints(tmp_path, monkeypatch):
+    run = trainer(config(tmp_path, max_steps=4, save_strategy="steps", save_steps=2))
+    save = run.save_model
+
+    def full_at_four(folder, **options):
+        if "checkpoint-4" in folder:
+            raise OSError(28, "No space left on device")
+        save(folder, **options)
+
+    monkeypatch.setattr(run, "save_model", full_at_four)
+    with pytest.raises(CheckpointError, match=r"checkpoint 4 .*checkpoint-2 is whole.*free some"):
+        run.train()
+    assert (tmp_path / "checkpoint-2" / "trainer_state.json").exists()
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_images_are_refused(tmp_path):
+    run = trainer(config(tmp_path))
+    run._is_vlm = True
+    from scgrpo.trainer.build import build_credit
+
+    with pytest.raises(ValueError, match="reads images"):
+        build_credit(run)
+
+
+def test_defaults_are_the_papers():
+    fields = SCGRPOConfig.__dataclass_fields__
+    assert {
+        name: fields[name].default
+        for name in ("reference_set", "threshold_percentile", "threshold_min", "diversity_alpha")
+    } == {
+        "reference_set": "partial+none",
+        "threshold_percentile": 75.0,
+        "threshold_min": 1e-4,
+        "diversity_alpha": 0.1,
+    }
+    assert tiny_model().config.model_type == "qwen3"
