@@ -30,7 +30,7 @@ def enumerated_pass(rewards_PK: np.ndarray, k: int, solve_threshold: float) -> f
 
 def records(rewards_PK: list[list[float]], first: int = 0) -> list[dict]:
     return [
-        {"problem_id": f"p{first + p}", "sample": k, "reward": reward}
+        {"split": "heldout", "problem_id": f"p{first + p}", "sample": k, "reward": reward}
         for p, rewards_K in enumerate(rewards_PK)
         for k, reward in enumerate(rewards_K)
     ]
@@ -137,6 +137,13 @@ def test_matrix_of_records_counts_unscored_as_unsolved() -> None:
 def test_matrix_refuses_unequal_samples() -> None:
     with pytest.raises(ValueError, match="'p1' has 1 samples where others have 2"):
         reward_matrix(records([[1.0, 0.0], [1.0]]))
+
+
+def test_matrix_refuses_several_splits() -> None:
+    rows = records([[1.0, 0.0]])
+    rows[0]["split"] = "ood"
+    with pytest.raises(ValueError, match="several splits \\(heldout, ood\\)"):
+        reward_matrix(rows)
 
 
 def test_summary() -> None:

@@ -162,6 +162,14 @@ def test_other_settings_refuse_the_file(model: Any, tokenizer: Any, tmp_path: Pa
         sample(model, tokenizer, output=path, temperature=0.5)
 
 
+def test_two_splits_share_a_file(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    first = sample(model, tokenizer, output=path)
+    second = sample(model, tokenizer, output=path, split="ood", temperature=0.5)
+    assert read_records(path) == first + second
+    assert sample(model, tokenizer, output=path, progress=interrupt_after(1)) == first
+
+
 def test_completion_ends_where_the_context_does(model: Any, tokenizer: Any) -> None:
     row = {"prompt": "a" * 250, "answer": "b"}
     assert all(r["tokens"] <= 6 for r in sample(model, tokenizer, [row], max_new_tokens=100))

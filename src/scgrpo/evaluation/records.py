@@ -9,7 +9,7 @@ from typing import Any
 from scgrpo.evaluation.metrics import Rewards, _matrix
 
 Record = dict[str, Any]
-COLUMNS = ("problem_id", "sample", "reward")
+COLUMNS = ("split", "problem_id", "sample", "reward")
 
 
 def read_records(path: Path) -> list[Record]:
@@ -29,8 +29,15 @@ def reward_matrix(records: Iterable[Record]) -> tuple[list[str], Rewards]:
     A sample that the verifier left unscored (null) counts as 0: it is not known to be solved.
 
     Raises:
-        ValueError: where problems have unequal numbers of samples, naming one.
+        ValueError: for several splits, or where problems have unequal numbers of samples.
     """
+    records = list(records)
+    splits = sorted({str(record["split"]) for record in records})
+    if len(splits) > 1:
+        raise ValueError(
+            f"the records are of several splits ({', '.join(splits)}), whose problems cannot be "
+            "averaged; choose one."
+        )
     rows: dict[str, dict[int, float]] = {}
     for record in records:
         samples = rows.setdefault(str(record["problem_id"]), {})

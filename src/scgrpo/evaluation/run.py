@@ -12,6 +12,7 @@ from scgrpo.evaluation.sampling import inference_state, sample_completions, stop
 
 Verify = Callable[..., Sequence[float | None]]
 Progress = Callable[[int, int], None]
+_Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,11 @@ class _Sample:
     problem_id: str
     index: int
 
+    split: str
+
     @property
-    def key(self) -> tuple[str, int]:
-        return self.problem_id, self.index
+    def key(self) -> "_Key":
+        return self.split, self.problem_id, self.index
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def evaluate(
         limit: only the first so many rows.
         step: training step, for the records.
         model_name: name of the model, for the records.
-        output: JSON lines file; samples that it or its `.partial` holds are not drawn again.
+        output: JSON lines file, which may hold other splits too; samples that it or its `.partial`
+            holds are not drawn again.
         progress: called with (samples done, samples in all) after each batch.
         template_options: further arguments of the chat template, such as enable_thinking.
 
@@ -93,7 +97,7 @@ def evaluate(
     prompt_ids = [_render(tokenizer, row["prompt"], template_options or {}) for row in rows]
     context = _context_length(model)
     _check_lengths(prompt_ids, problem_ids, context)
-    samples = [_Sample(r, p, i) for r, p in enumerate(problem_ids) for i in range(k)]
+    samples = [_Sample(r, p, i, split) for r, p in enumerate(problem_ids) for i in range(k)]
     file = RecordFile(output) if output is not None else None
     known = {_key(r): r for r in file.load()} if file else {}
     _check_same_settings(known.values(), settings, output)
@@ -108,7 +112,7 @@ def evaluate(
             if progress:
                 progress(sum(s.key in known for s in samples), len(samples))
     if file and (missing or file.partial.exists() or not file.path.exists()):
-        file.finish(_in_order(known, problem_ids))
+        file.finish(_in_order(known, split, problem_ids))
     return [known[s.key] for s in samples]
 
 
@@ -271,18 +275,22 @@ def _check_settings(settings: _Settings, k: int, batch_tokens: int) -> None:
 def _check_same_settings(known: Iterable[Record], settings: _Settings, output: Path | None) -> None:
     for record in known:
         for name, wanted in vars(settings).items():
-            if record.get(name, wanted) != wanted:
+            mine = record.get("split", settings.split) == settings.split
+            if mine and record.get(name, wanted) != wanted:
                 raise ValueError(
                     f"{output} holds samples with {name} {record[name]!r}, not {wanted!r}; choose "
                     "another output, or delete it."
                 )
 
 
-def _key(record: Record) -> tuple[str, int]:
-    return str(record["problem_id"]), int(record["sample"])
+def _key(record: Record) -> _Key:
+    return str(record["split"]), str(record["problem_id"]), int(record["sample"])
 
 
-def _in_order(known: dict[tuple[str, int], Record], problem_ids: list[str]) -> list[Record]:
+def _in_order(known: dict[_Key, Record], split: str, problem_ids: list[str]) -> list[Record]:
+    """Other splits as they stood, then this one by row and sample."""
     place = {problem: number for number, problem in enumerate(problem_ids)}
-    last = len(place)
-    return sorted(known.values(), key=lambda r: (place.get(_key(r)[0], last), *_key(r)))
+    others = [record for key, record in known.items() if key[0] != split]
+    mine = [record for key, record in known.items() if key[0] == split]
+    mine.sort(key=lambda record: (place.get(_key(record)[1], len(place)), *_key(record)[1:]))
+    return others + mine
