@@ -74,7 +74,9 @@ def test_equals_dense_divergence_one_sequence_at_a_time(max_tokens):
     scores = scorer_of(model, max_tokens=max_tokens).score(requests)
     for request, score in zip(requests, scores, strict=True):
         assert score.kl.shape == (len(request.completion),)
-        torch.testing.assert_close(score.kl.double(), dense_kl(model, request), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            score.kl.double(), dense_kl(model, request), atol=2e-5, rtol=1e-4
+        )
 
 
 def test_temperature_divides_both():

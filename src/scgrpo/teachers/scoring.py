@@ -97,16 +97,16 @@ class Scorer:
         return [scores[i] for i in range(len(requests))]
 
     def _score_batch(self, requests: Sequence[ScoreRequest]) -> list[Score]:
-        completions = [r.completion for r in requests]
-        if any(r.student_hidden is None for r in requests):
-            student = self._timed("student_pass", [r.student_prompt for r in requests], completions)
+        lengths = [len(r.completion) for r in requests]
+        known = [r.student_hidden for r in requests if r.student_hidden is not None]
+        if len(known) == len(requests):
+            student = torch.cat(known)
         else:
-            student = torch.cat(
-                [r.student_hidden for r in requests if r.student_hidden is not None]
-            )
-        teacher = self._timed("teacher_pass", [r.teacher_prompt for r in requests], completions)
-        lengths = [len(c) for c in completions]
-        kls = self.head.divergence(teacher, student).split(lengths)
+            with self._timed("student_pass"):
+                student = self._pass([r.student_prompt for r in requests], requests)
+        with self._timed("teacher_pass"):
+            teacher = self._pass([r.teacher_prompt for r in requests], requests)
+            kls = self.head.divergence(teacher, student).split(lengths)
         hidden = zip(student.split(lengths), teacher.split(lengths), strict=True)
         return [
             Score(kl, self.head.top_tokens(s), self.head.top_tokens(t))
@@ -115,17 +115,19 @@ class Scorer:
             for request, kl, (s, t) in zip(requests, kls, hidden, strict=True)
         ]
 
-    def _timed(
-        self, name: str, prompts: list[Sequence[int]], completions: list[Sequence[int]]
-    ) -> Tensor:
-        start = time.perf_counter()
-        hidden = last_hidden_states(
+    def _pass(self, prompts: list[Sequence[int]], requests: Sequence[ScoreRequest]) -> Tensor:
+        completions = [r.completion for r in requests]
+        return last_hidden_states(
             self.model, self.backbone, prompts, completions, self.forward_options
         )
-        if hidden.is_cuda:
-            torch.cuda.synchronize(hidden.device)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.seconds[name] += time.perf_counter() - start
-        return hidden
 
 
 def last_hidden_states(
