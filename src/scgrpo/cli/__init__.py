@@ -1,0 +1,1 @@
+"""The command line: `scgrpo` and `python -m scgrpo.cli`."""

@@ -1,0 +1,91 @@
+"""`scgrpo doctor`: what is installed, what is missing, and what that costs."""
+
+import importlib.util
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+REQUIRED = (
+    "scgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "numpy", "scipy",
+    "pyarrow", "plotly", "typer", "rich",
+)  # fmt: skip
+OPTIONAL = {
+    "peft": "no LoRA; pip install 'scgrpo[lora]'",
+    "vllm": "generation by transformers, several times slower on a GPU; pip install 'scgrpo[vllm]'",
+    "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
+    "math_verify": "no mathematical answers; pip install math-verify",
+    "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
+}
+PROGRAMS = {
+    "bwrap": "no code tasks, since generated code runs isolated only; install bubblewrap",
+}
+GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]missing[/]", "[red]problem[/]"
+
+
+def run_doctor(console: Console | None = None) -> bool:
+    """Show the state of this installation.
+
+    Returns:
+        Whether training can work: everything required is there, TRL's hooks are as we know them.
+    """
+    console = console or Console()
+    table = Table("part", "state", "what it means", title="scgrpo doctor")
+    table.add_row("python", GOOD, f"{platform.python_version()} on {platform.platform()}")
+    found = {name: _version(name) for name in REQUIRED}
+    for name, number in found.items():
+        table.add_row(name, GOOD if number else BAD, number or f"pip install {name}")
+    problems = _trl_problems() if found["trl"] else ["trl is not installed"]
+    known = "; ".join(problems) or "all that the trainer overrides are as it knows them"
+    table.add_row("TRL hooks", BAD if problems else GOOD, known)
+    table.add_row(*_accelerator())
+    for name, cost in OPTIONAL.items():
+        present = importlib.util.find_spec(name) is not None
+        table.add_row(
+            name, GOOD if present else MISSING, (_version(name) or "") if present else cost
+        )
+    for name, cost in PROGRAMS.items():
+        path = shutil.which(name)
+        table.add_row(name, GOOD if path else MISSING, path or cost)
+    table.add_row(*_tasks())
+    console.print(table)
+    return all(found.values()) and not problems
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _trl_problems() -> list[str]:
+    try:
+        from scgrpo.trainer.compat import check_trl
+    except ImportError as error:
+        return [" ".join(str(error).split())]
+    return check_trl()
+
+
+def _accelerator() -> tuple[str, str, str]:
+    try:
+        import torch
+    except ImportError:
+        return "CUDA", BAD, "torch cannot be imported"
+    if torch.cuda.is_available():
+        name, count = torch.cuda.get_device_name(), torch.cuda.device_count()
+        return "CUDA", GOOD, f"{torch.version.cuda}, {count} x {name}"
+    threads = torch.get_num_threads()
+    return "CUDA", MISSING, f"training on the CPU ({threads} threads): tiny models only"
+
+
+def _tasks() -> tuple[str, str, str]:
+    try:
+        from scgrpo.tasks import available_tasks
+
+        return "tasks", GOOD, ", ".join(available_tasks())
+    except Exception as error:  # tasks are plug-ins, whose import may fail in any way
+        return "tasks", BAD, escape(f"{type(error).__name__}: {error}")

@@ -1,0 +1,187 @@
+"""`scgrpo evaluate` and `scgrpo compare`."""
+
+import difflib
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scgrpo.cli.errors import ConfigError
+from scgrpo.cli.tables import with_interval
+from scgrpo.evaluation.compare import Summary, paired_difference, summarise
+from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
+from scgrpo.evaluation.records import Record, read_records
+
+MAX_NEW_TOKENS = 1024
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is evaluated, as it was asked for on the command line."""
+
+    model: str
+    task: str
+    task_options: str
+    k: int
+    split: str
+    limit: int | None
+    temperature: float
+    max_new_tokens: int | None
+    batch_tokens: int
+    output: Path | None
+    seed: int
+
+
+def run_evaluation(request: EvaluationRequest, console: Console | None = None) -> Summary:
+    """Evaluate and show the result.
+
+    Raises:
+        ValueError: for a model, task or file that cannot be used.
+    """
+    console = console or Console()
+    task = find_task(request.task, request.task_options)
+    path = find_model(request.model)
+    with console.status("loading the model ...") if console.is_terminal else nullcontext():
+        model, tokenizer = _load(path)
+    started = time.monotonic()
+    records = _draw(request, task, model, tokenizer, console)
+    summary = summarise(records)
+    title = f"{request.model} on {request.task}, {request.split}"
+    console.print(summary_table(title, summary, records, time.monotonic() - started))
+    if request.output is not None:
+        console.print(f"Samples: {request.output}", soft_wrap=True)
+    return summary
+
+
+def _draw(
+    request: EvaluationRequest, task: Any, model: Any, tokenizer: Any, console: Console
+) -> list[Record]:
+    from scgrpo.evaluation.run import evaluate
+
+    defaults = getattr(task, "trainer_defaults", {})
+    columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
+        bar = p.add_task("sampling", total=None)
+        return evaluate(
+            model,
+            tokenizer,
+            task,
+            k=request.k,
+            split=request.split,
+            limit=request.limit,
+            temperature=request.temperature,
+            max_new_tokens=request.max_new_tokens
+            or defaults.get("max_completion_length", MAX_NEW_TOKENS),
+            batch_tokens=request.batch_tokens,
+            seed=request.seed,
+            model_name=request.model,
+            output=request.output,
+            progress=lambda done, total: p.update(bar, completed=done, total=total),
+        )
+
+
+def summary_table(title: str, summary: Summary, records: Sequence[Record], seconds: float) -> Table:
+    """The numbers of one evaluation."""
+    table = Table("measure", "value", title=title)
+    table.add_row(f"Avg@{summary.k} [95 %]", f"[bold]{with_interval(summary.avg)}[/]")
+    table.add_row(f"Pass@{summary.k} [95 %]", f"[bold]{with_interval(summary.passed)}[/]")
+    table.add_row("problems x samples", f"{summary.problems} x {summary.k}")
+    mean_tokens = sum(record["tokens"] for record in records) / len(records)
+    table.add_row("tokens a sample", f"{mean_tokens:.1f}")
+    table.add_row("seconds", f"{seconds:.1f}")
+    return table
+
+
+def find_task(name: str, options: str = "{}") -> Any:
+    """A task by its name, with options written as YAML.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest one, or options that are no mapping.
+    """
+    from scgrpo.tasks import available_tasks, load_task
+
+    known = available_tasks()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {near[0]!r}? The" if near else "the"
+        raise ConfigError(f"unknown task {name!r}; {meant} tasks are {', '.join(known)}.")
+    try:
+        values = yaml.safe_load(options)
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"the options of the task are {options!r}; write a YAML mapping such as '{{key: 1}}'."
+        )
+    return load_task(name, **values)
+
+
+def find_model(name: str) -> str:
+    """The model that a name means: that of a run folder, else the name itself.
+
+    Raises:
+        ConfigError: for a folder without a model.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+        return name
+    if (folder / "model").is_dir():
+        return str(folder / "model")
+    from scgrpo.trainer.checkpoint import last_complete_checkpoint
+
+    checkpoint = last_complete_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        raise ConfigError(
+            f"{name} holds no model: no config.json, and no model or checkpoints of a run; give a "
+            "model folder or a run folder."
+        )
+    return str(checkpoint)
+
+
+def _load(path: str) -> tuple[Any, Any]:
+    import torch
+
+    from scgrpo.trainer.run import load_policy
+
+    model, tokenizer = load_policy(path)
+    if torch.cuda.is_available():
+        model = model.to("cuda", torch.bfloat16)
+    return model, tokenizer
+
+
+def run_comparison(first: Path, second: Path, split: str, console: Console | None = None) -> None:
+    """Show the paired difference of two record files.
+
+    Raises:
+        ValueError: for files without records of the split, or without a shared problem.
+    """
+    sides = [_of_split(path, split) for path in (first, second)]
+    table = Table("measure", first.stem, second.stem, "difference [95 %]", title=split)
+    for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
+        result = paired_difference(*sides, statistic)
+        table.add_row(
+            name,
+            f"{result.first:.3f}",
+            f"{result.second:.3f}",
+            f"[bold]{with_interval(result.difference, '+.3f')}[/]",
+        )
+    (console or Console()).print(table)
+    (console or Console()).print(f"{result.problems} problems in both", style="dim")
+
+
+def _of_split(path: Path, split: str) -> list[Record]:
+    records = read_records(path)
+    chosen = [record for record in records if record["split"] == split]
+    if not chosen:
+        there = ", ".join(sorted({str(record["split"]) for record in records})) or "none"
+        raise ConfigError(f"{path} has no records of split {split!r} (it has: {there}).")
+    return chosen

@@ -1,0 +1,56 @@
+"""Ctrl-C that loses nothing: the first finishes the step and saves, the second stops at once."""
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+
+class InterruptCallback(TrainerCallback):
+    """Turns the first SIGINT into a checkpoint and an orderly end of training.
+
+    On several processes all of them stop at the same step, whichever was told to.
+
+    Args:
+        announce: says that the signal was understood.
+    """
+
+    def __init__(self, announce: Callable[[str], None] = print) -> None:
+        self.announce = announce
+        self.interrupted = False
+        self._previous: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._previous = signal.signal(signal.SIGINT, self._on_signal)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        if self._interrupted_anywhere(args.device):
+            self.interrupted = True
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Give SIGINT back to whoever had it."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self.interrupted = True
+        self.restore()
+        self.announce(
+            "Interrupted: finishing this step and saving a checkpoint; Ctrl-C again stops at once."
+        )
+
+    def _interrupted_anywhere(self, device: torch.device) -> bool:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return self.interrupted
+        told = torch.tensor(int(self.interrupted), device=device)
+        torch.distributed.all_reduce(told, op=torch.distributed.ReduceOp.MAX)
+        return bool(told.item())

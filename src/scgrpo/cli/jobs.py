@@ -1,0 +1,124 @@
+"""Several `scgrpo` commands beside each other, as child processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scgrpo.cli.errors import Failure
+
+PATIENCE = 20.0
+"""Seconds that a child has to end after it was told to."""
+
+
+@dataclass
+class Job:
+    """One command, its output in a file."""
+
+    name: str
+    arguments: Sequence[str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def start(self, threads: int) -> None:
+        """Start it in a session of its own, so that Ctrl-C comes from us, and once."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        settings = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scgrpo.cli", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | settings,
+                start_new_session=True,
+            )
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        if self.running and self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
+    def check(self) -> None:
+        """Refuse an unsuccessful end.
+
+        Raises:
+            Failure: with the command's own words.
+        """
+        if self.process is None or self.process.poll() in (None, 0):
+            return
+        raise Failure(f"{self.name} failed: {last_words(self.log)} (all of it: {self.log})")
+
+
+def last_words(log: Path) -> str:
+    """The error in a log, or else its last line."""
+    lines = [text.strip() for text in log.read_text(errors="replace").splitlines() if text.strip()]
+    errors = [text.removeprefix("error: ") for text in lines if text.startswith("error: ")]
+    return (errors or lines or ["it said nothing"])[-1]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_jobs(jobs: Sequence[Job], tick: Callable[[], None], *, poll: float = 0.3) -> None:
+    """Run all jobs, one thread each and as many at a time as there are cores.
+
+    Args:
+        jobs: in the order in which they start.
+        tick: called after each look at the jobs, to show how far they are.
+        poll: seconds between two looks.
+
+    Raises:
+        Failure: when one fails; the others are ended.
+        KeyboardInterrupt: after the jobs, told once, have saved and ended.
+    """
+    waiting = list(jobs)
+    try:
+        while waiting or any(job.running for job in jobs):
+            for job in jobs:
+                job.check()
+            while waiting and sum(job.running for job in jobs) < cores():
+                waiting.pop(0).start(threads=1)
+            tick()
+            time.sleep(poll)
+        for job in jobs:
+            job.check()
+    except KeyboardInterrupt:
+        _interrupt(jobs)
+        raise
+    finally:
+        _end(jobs)
+
+
+def _interrupt(jobs: Sequence[Job]) -> None:
+    """Hand on each Ctrl-C, the first of which lets a job save, and wait."""
+    while any(job.running for job in jobs):
+        for job in jobs:
+            job.signal(signal.SIGINT)
+        with suppress(KeyboardInterrupt):
+            while any(job.running for job in jobs):
+                time.sleep(0.1)
+
+
+def _end(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        job.signal(signal.SIGTERM)
+    for job in jobs:
+        if job.process is not None:
+            try:
+                job.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                job.process.kill()

@@ -1,0 +1,213 @@
+"""The commands of `scgrpo`; each imports what it needs when it runs, so that help is quick."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scgrpo.cli.errors import Debugging, fail, guarded
+from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
+
+app = typer.Typer(
+    help="SC-GRPO: token-level credit from the model's own verified rollouts.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Model = Annotated[
+    str, typer.Argument(help="Hub id, model folder, run folder, or 'tiny' for the shipped base.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    Debugging.on = debug
+    if version:
+        from scgrpo import __version__
+
+        typer.echo(f"scgrpo {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+@guarded
+def demo(
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each method.")] = 0,
+    seed: Seed = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path(
+        "runs/demo"
+    ),
+) -> None:
+    """Train GRPO and SC-GRPO from the shipped base, at equal steps, and compare them.
+
+    Runs on two CPU cores in a few minutes. Started again with the same options
+    it goes on where it stopped.
+    """
+    from scgrpo.cli.demo import run_demo
+
+    run_demo(steps=steps or None, seed=seed, output=output)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog=TRAIN_EPILOG,
+)
+@guarded
+def train(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of keys and values.")
+    ] = None,
+    list_keys: Annotated[
+        bool, typer.Option("--list-keys", help="Show every key, its type, default and meaning.")
+    ] = False,
+) -> None:
+    """Train one run: scgrpo train --config run.yaml [--key value ...]
+
+    Any key of the file can be given or overridden on the command line. A run
+    that was interrupted goes on from its last checkpoint when the same command
+    is given again.
+    """
+    from scgrpo.cli.train import run_training, show_keys
+
+    if list_keys:
+        show_keys()
+    else:
+        run_training(config, context.args)
+
+
+@app.command()
+@guarded
+def evaluate(
+    model: Model,
+    task: Annotated[str, typer.Option(help="Name of a task.")] = "synthetic",
+    task_options: Annotated[
+        str, typer.Option(help="Options of the task, as YAML: '{levels: [3]}'.")
+    ] = "{}",
+    k: Annotated[int, typer.Option("-k", min=1, help="Samples of each problem.")] = 8,
+    split: Annotated[str, typer.Option(help="train, heldout or ood.")] = "heldout",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many problems.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0 takes the most likely token.")
+    ] = 1.0,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest completion; the task's own by default.")
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Padded tokens in one batch; less needs less memory.")
+    ] = 16384,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="JSON lines file of all samples; resumed from."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Sample a model on a task and show Avg@k and Pass@k with 95 % intervals.
+
+    For example: scgrpo evaluate runs/sc-grpo-synthetic-s0 --task synthetic -k 8 -o heldout.jsonl
+    """
+    from scgrpo.cli.evaluate import EvaluationRequest, run_evaluation
+
+    run_evaluation(
+        EvaluationRequest(
+            model, task, task_options, k, split, limit, temperature, max_new_tokens,
+            batch_tokens, output, seed,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+@guarded
+def compare(
+    first: Annotated[Path, typer.Argument(help="Records of one evaluation.")],
+    second: Annotated[Path, typer.Argument(help="Records of another one.")],
+    split: Annotated[str, typer.Option(help="Split to compare on.")] = "heldout",
+) -> None:
+    """Show the paired difference of two evaluations, second minus first.
+
+    For example: scgrpo compare grpo.jsonl sc-grpo.jsonl
+    """
+    from scgrpo.cli.evaluate import run_comparison
+
+    run_comparison(first, second, split)
+
+
+@app.command()
+@guarded
+def presets() -> None:
+    """Show the methods that there are, in the terms of the paper."""
+    from scgrpo.cli.tables import show_presets
+
+    show_presets()
+
+
+@app.command()
+@guarded
+def doctor() -> None:
+    """Show what is installed, what is missing, and what that costs."""
+    from scgrpo.cli.doctor import run_doctor
+
+    if not run_doctor():
+        raise typer.Exit(1)
+
+
+@app.command()
+@guarded
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are compared.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="HTML file; RUN/report.html by default."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page: curves, routes, KL, and tokens shaded by credit.
+
+    For example: scgrpo report runs/demo/grpo runs/demo/sc-grpo -o comparison.html
+    """
+    from scgrpo.cli.report import write
+
+    typer.echo(f"Report: {write(runs, output)}")
+
+
+@app.command("build-base")
+@guarded
+def build_base(
+    output: Annotated[Path, typer.Argument(help="Folder for the model and its tokenizer.")],
+    seed: Seed = 0,
+) -> None:
+    """Train the tiny base model again, from scratch, as it ships with the package."""
+    from scgrpo.trainer.base_model import build_base as build
+
+    build(output, seed=seed)
+    typer.echo(f"Base model: {output}")
+
+
+def main() -> None:
+    """Run the command line; `--debug` may stand anywhere."""
+    arguments = sys.argv[1:]
+    last_or_flag = [
+        i for i, a in enumerate(arguments)
+        if a == "--debug" and (arguments[i + 1 : i + 2] or ["--"])[0].startswith("--")
+    ]  # fmt: skip
+    if last_or_flag:
+        del arguments[last_or_flag[-1]]
+        arguments.insert(0, "--debug")
+    try:
+        app(arguments, prog_name="scgrpo")
+    except KeyboardInterrupt:
+        fail("interrupted.", 130)
+
+
+if __name__ == "__main__":
+    main()

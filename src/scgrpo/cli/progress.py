@@ -1,0 +1,88 @@
+"""Live progress of a run: one panel on a terminal, one line a step elsewhere."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from transformers import TrainerCallback
+
+from scgrpo.cli.progress_text import AVERAGE, facts, line, panel
+
+
+class ProgressDisplay(TrainerCallback):
+    """Shows the numbers that matter, in place of the trainer's own printing.
+
+    Use as a context manager around training, so that the display ends with it, whatever happens.
+
+    Args:
+        console: where to show; stdout by default.
+        title: name of the run.
+        clock: seconds, for the speed and the time left.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        title: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.console = console or Console()
+        self.title, self.clock = title, clock
+        self.shown: dict[str, str] = {}
+        self._live: Live | None = None
+        self._average: tuple[str, float] | None = None
+        self._began = self._logged = (0.0, 0.0, 0.0)
+
+    def __enter__(self) -> "ProgressDisplay":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        now = (self.clock(), state.global_step, state.num_input_tokens_seen)
+        self._began = self._logged = now
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=False)
+            self._live.start()
+            waiting = {"step": f"{state.global_step}/{state.max_steps}", "": "first step ..."}
+            self._live.update(panel(self.title, waiting, 0.0))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if not state.is_world_process_zero or not logs or "reward" not in logs:
+            return
+        self.shown = self._read(state, logs)
+        if self._live is not None:
+            share = state.global_step / max(state.max_steps, 1)
+            self._live.update(panel(self.title, self.shown, share))
+        else:
+            self.console.print(line(self.shown), soft_wrap=True, highlight=False, markup=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._stop()
+
+    def say(self, message: str) -> None:
+        """Print a message without disturbing the panel."""
+        self.console.print(message, style="yellow", soft_wrap=True)
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _read(self, state: Any, logs: Mapping[str, Any]) -> dict[str, str]:
+        now, step = self.clock(), state.global_step
+        tokens = float(logs.get("num_tokens", self._logged[2]))
+        then, _, tokens_then = self._logged
+        self._logged = (now, step, tokens)
+        for name, value in logs.items():
+            if match := AVERAGE.fullmatch(name):
+                self._average = (match[1], value)
+        done = step - self._began[1]
+        left = (now - self._began[0]) / done * (state.max_steps - step) if done > 0 else None
+        speed = (tokens - tokens_then) / (now - then) if now > then else None
+        return facts(logs, step, state.max_steps, self._average, speed, left)

@@ -1,0 +1,112 @@
+"""From a YAML file and overrides to a RunConfig."""
+
+from pathlib import Path
+
+import pytest
+
+from scgrpo.cli.config import all_keys, load_run_config, parse_overrides, run_keys
+from scgrpo.cli.errors import ConfigError
+from scgrpo.presets import PRESETS
+from scgrpo.trainer.run_config import RunConfig
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_is_the_defaults() -> None:
+    assert load_run_config(None) == RunConfig()
+
+
+def test_file_and_command_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "preset: grpo\nseed: 3\nlearning_rate: 1e-6\ntask_options: {hops: 2, seed: 1}\n"
+        "trainer:\n  max_steps: 20\n",
+    )
+    overrides = ["--seed", "4", "--task_options.hops=5", "--num-generations", "4", "--bf16"]
+    overrides += ["--report_to", "wandb", "tensorboard"]
+    config = load_run_config(path, overrides)
+    assert (config.preset, config.seed) == ("grpo", 4)
+    assert config.task_options == {"hops": 5, "seed": 1}
+    assert config.trainer == {
+        "learning_rate": 1e-6,
+        "max_steps": 20,
+        "num_generations": 4,
+        "bf16": True,
+        "report_to": ["wandb", "tensorboard"],
+    }
+
+
+def test_run_keys_win_over_trainer_keys_of_the_same_name() -> None:
+    config = load_run_config(None, ["--output_dir", "x", "--eval_steps", "7"])
+    assert (config.output_dir, config.eval_steps, config.trainer) == ("x", 7, {})
+
+
+def test_negative_numbers_are_values() -> None:
+    assert parse_overrides(["--temperature", "-1"])["temperature"].value == "-1"
+
+
+def test_empty_file_is_no_mistake(tmp_path: Path) -> None:
+    assert load_run_config(write(tmp_path, "# nothing yet\n")) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a\n- b\n", "holds no mapping of keys to values"),
+        ("just words\n", "holds no mapping"),
+        ("trainer: 3\n", "holds no mapping"),
+        ("a: [1\n", r"run.yaml, line 2 is no valid YAML"),
+        (
+            "learning_rat: 1\n",
+            r"unknown key 'learning_rat' \(.*run.yaml\); did you mean 'learning_ra",
+        ),
+        ("zzz: 1\n", "unknown key 'zzz'.*--list-keys"),
+        ("trainer: {beat: 1}\n", "unknown key 'beat'.*did you mean 'beta'"),
+        ("learning_rate: fast\n", r"learning_rate is 'fast' \(.*run.yaml\); it must be a number"),
+        ("eval_k: 2.5\n", "eval_k is 2.5 .* it must be a whole number"),
+        ("eval_k: 0\n", "eval_k is 0; it must be at least 1"),
+        ("preset: sc-gpro\n", "unknown preset 'sc-gpro'; did you mean 'sc-grpo'"),
+        ("preset: 3\n", "preset is 3 .* it must be a text"),
+        ("task_options: 3\n", "task_options is 3 .* it must be a mapping"),
+    ],
+)
+def test_mistakes_in_a_file(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_run_config(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["7"], "'7' on the command line belongs to no key"),
+        (["--learning_rat", "1"], r"\(command line\); did you mean 'learning_rate'"),
+        (["--seed"], r"seed is True \(command line\); it must be a whole number"),
+        (["--seed", "1", "2"], "seed is .*; it must be a whole number"),
+        (["--taks.hops", "2"], "unknown key 'taks'.*'task'"),
+        (["--seed.x", "2"], "seed is .* it must be a whole number"),
+    ],
+)
+def test_mistakes_on_the_command_line(overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_run_config(None, overrides)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_run_config(tmp_path / "none.yaml")
+
+
+def test_every_key_has_help() -> None:
+    assert all(key.help for key in run_keys().values())
+    missing = [key.name for key in all_keys().values() if not key.help]
+    assert not missing
+
+
+def test_every_preset_fits_the_trainer() -> None:
+    keys = all_keys()
+    assert all(name in keys for preset in PRESETS.values() for name in preset())

@@ -1,0 +1,53 @@
+"""The first Ctrl-C asks for a checkpoint, the second stops at once."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from scgrpo.cli.interrupt import InterruptCallback
+
+ARGS = SimpleNamespace(device=torch.device("cpu"))
+
+
+@pytest.fixture
+def callback():
+    messages: list[str] = []
+    callback = InterruptCallback(announce=messages.append)
+    callback.messages = messages
+    before = signal.getsignal(signal.SIGINT)
+    callback.on_train_begin(ARGS, None, None)
+    yield callback
+    callback.restore()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def control() -> SimpleNamespace:
+    return SimpleNamespace(should_save=False, should_training_stop=False)
+
+
+def test_nothing_happens_without_a_signal(callback) -> None:
+    after = callback.on_step_end(ARGS, None, control())
+    assert not (after.should_save or after.should_training_stop or callback.interrupted)
+
+
+def test_first_saves_and_stops(callback) -> None:
+    signal.raise_signal(signal.SIGINT)
+    assert callback.interrupted
+    assert "Ctrl-C again" in callback.messages[0]
+    after = callback.on_step_end(ARGS, None, control())
+    assert after.should_save and after.should_training_stop
+
+
+def test_second_stops_at_once(callback) -> None:
+    signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_end_of_training_gives_the_signal_back(callback) -> None:
+    callback.on_train_end(ARGS, None, None)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert not callback.interrupted

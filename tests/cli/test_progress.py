@@ -1,0 +1,97 @@
+"""What progress shows, and where."""
+
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from scgrpo.cli.progress import ProgressDisplay
+from scgrpo.cli.progress_text import duration, facts, line
+
+LOGS = {
+    "loss": 0.1,
+    "reward": 0.40625,
+    "credit/route_partial": 0.5,
+    "credit/route_none": 0.25,
+    "credit/route_plain": 0.25,
+    "credit/threshold_c": 0.0312,
+    "eval/heldout/avg@8": 0.381,
+    "num_tokens": 3000,
+}
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def state(step: int, tokens: int = 0, main: bool = True) -> Any:
+    return SimpleNamespace(
+        global_step=step,
+        max_steps=100,
+        num_input_tokens_seen=tokens,
+        is_world_process_zero=main,
+    )
+
+
+@pytest.fixture
+def display() -> ProgressDisplay:
+    console = Console(file=StringIO(), force_terminal=False, width=40)
+    return ProgressDisplay(console, "run", Clock())
+
+
+def text_of(display: ProgressDisplay) -> str:
+    return display.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_facts_of_a_step() -> None:
+    shown = facts(LOGS, 12, 100, ("8", 0.381), 812.4, 200)
+    assert line(shown) == (
+        "step 12/100  reward 0.406  Avg@8 0.381  routes partial 50% none 25% plain 25%  "
+        "c 0.031  tokens/s 812  left 3:20"
+    )
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    logs = {"reward": 0.5, "credit/threshold_c": float("nan"), "credit/route_plain": None}
+    assert line(facts(logs, 1, 100)) == "step 1/100  reward 0.500"
+
+
+def test_one_line_a_log_without_a_terminal(display: ProgressDisplay) -> None:
+    display.on_train_begin(None, state(10, tokens=1000), None)
+    display.clock.now = 4.0  # type: ignore[attr-defined]
+    display.on_log(None, state(12), None, logs=LOGS)
+    display.clock.now = 8.0  # type: ignore[attr-defined]
+    display.on_log(None, state(14), None, logs={"reward": 1.0, "num_tokens": 3400})
+    display.on_log(None, state(14), None, logs={"train_runtime": 8.0})
+    first, second = text_of(display).splitlines()
+    assert first.endswith("tokens/s 500  left 2:56")
+    assert second == "step 14/100  reward 1.000  Avg@8 0.381  tokens/s 100  left 2:52"
+
+
+def test_other_processes_stay_silent(display: ProgressDisplay) -> None:
+    display.on_train_begin(None, state(0, main=False), None)
+    display.on_log(None, state(1, main=False), None, logs=LOGS)
+    assert text_of(display) == ""
+
+
+def test_panel_on_a_terminal_ends_with_the_context() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    with pytest.raises(RuntimeError), ProgressDisplay(console, "my-run") as display:
+        display.on_train_begin(None, state(0), None)
+        display.on_log(None, state(50), None, logs=LOGS)
+        raise RuntimeError
+    text = text_of(display)
+    assert "my-run" in text and "0.406" in text and "partial 50%" in text
+    assert "\x1b[?25h" in text  # the cursor is back
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7325, "2:02:05")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

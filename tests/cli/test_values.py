@@ -1,0 +1,73 @@
+"""Values as people write them, against the types of fields."""
+
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import SchedulerType
+
+from scgrpo.cli.values import Misfit, coerce
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        ("1e-6", float, 1e-6),
+        (3, float, 3.0),
+        ("3", int, 3),
+        (3, float | None, 3.0),
+        ("null", int | None, None),
+        (None, str | None, None),
+        ("none", str | list[str] | None, "none"),
+        ("True", bool, True),
+        ("no", bool | None, False),
+        (True, str | bool, True),
+        ("true", str | bool, True),
+        ("all", str | bool, "all"),
+        ("[a, b]", list[str], ["a", "b"]),
+        (["1", "2.5"], list[float] | None, [1.0, 2.5]),
+        ("wandb", list[str] | None, ["wandb"]),
+        ("{a: 1}", dict[str, Any], {"a": 1}),
+        ("{a: 1}", dict | str | None, {"a": 1}),
+        ("path.json", dict | str | None, "path.json"),
+        ("cosine", SchedulerType | str, "cosine"),
+        ("12", str | None, "12"),
+        ("12", int | str | None, 12),
+        (False, str | None | Literal[False], False),
+        ("x", Any, "x"),
+    ],
+)
+def test_fits(value: Any, hint: Any, expected: Any) -> None:
+    result = coerce(value, hint)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "words"),
+    [
+        ("fast", float, "a number"),
+        (1.5, int, "a whole number"),
+        ("1.5", int, "a whole number"),
+        (True, int, "a whole number"),
+        (True, float, "a number"),
+        (3, str, "a text"),
+        ("maybe", bool, "true or false"),
+        (1, bool | None, "null or true or false"),
+        ("x", dict[str, Any], "a mapping"),
+        ("{a: [", dict[str, Any], "a mapping"),
+        (["x"], list[float], "a list"),
+        ("cosin", SchedulerType | str, "one of linear, cosine"),
+        (None, int, "a whole number"),
+    ],
+)
+def test_misfits_say_what_would_fit(value: Any, hint: Any, words: str) -> None:
+    with pytest.raises(Misfit, match=words):
+        coerce(value, hint)
+
+
+@given(st.floats(allow_nan=False) | st.integers(-(10**6), 10**6))
+def test_numbers_survive_the_command_line(value: float) -> None:
+    assert coerce(str(value), type(value)) == value
+    assert coerce(str(value), float | None) == float(value)
