@@ -25,23 +25,31 @@ Model = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
-@app.callback()
-def root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
-) -> None:
-    Debugging.on = debug
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from scgrpo import __version__
 
         typer.echo(f"scgrpo {__version__}")
         raise typer.Exit
 
 
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    Debugging.on = debug
+
+
 @app.command()
 @guarded
 def demo(
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each method.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps of each method.")
+    ] = None,
     seed: Seed = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path(
         "runs/demo"
@@ -54,7 +62,7 @@ def demo(
     """
     from scgrpo.cli.demo import run_demo
 
-    run_demo(steps=steps or None, seed=seed, output=output)
+    run_demo(steps=steps, seed=seed, output=output)
 
 
 @app.command(

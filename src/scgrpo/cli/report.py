@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from scgrpo.reports import write_report
-
 
 def write(runs: Sequence[Path], output: Path | None = None) -> Path:
     """Write the page of some runs.
@@ -23,6 +21,8 @@ def write(runs: Sequence[Path], output: Path | None = None) -> Path:
                 f"{run} is no run folder (it has neither config.yaml nor metrics.jsonl); give a "
                 "folder that `scgrpo train` wrote."
             )
+    from scgrpo.reports import write_report
+
     if output is None:
         output = runs[0] / "report.html" if len(runs) == 1 else Path("report.html")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,10 @@ def coerce(value: Any, hint: Any) -> Any:
         (1e-06, None, 3.0)
     """
     members = _members(hint)
-    for member in sorted(members, key=lambda m: not _is_exactly(value, m)):
+    tried = members
+    if isinstance(value, str) and str in members and not value.startswith("["):
+        tried = [member for member in members if get_origin(member) is not list]
+    for member in sorted(tried, key=lambda m: not _is_exactly(value, m)):
         fits, result = _fit(value, member)
         if fits:
             return result

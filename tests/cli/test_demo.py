@@ -1,0 +1,154 @@
+"""The demo with child processes that are quick, and how children end."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from scgrpo.cli import demo as demo_module
+from scgrpo.cli import jobs as jobs_module
+from scgrpo.cli.demo_view import RunView
+from scgrpo.cli.errors import ConfigError, Failure
+from scgrpo.cli.jobs import Job, last_words, run_jobs
+
+
+def quick_jobs(jobs: list[Job], tick: Any) -> None:
+    """In place of training and evaluation: what they would leave behind."""
+    for job in jobs:
+        if job.arguments[0] == "train":
+            config = yaml.safe_load(Path(job.arguments[2]).read_text())
+            folder = Path(config["output_dir"]) / config["name"]
+            (folder / "model").mkdir(parents=True)
+            (folder / "model" / "config.json").write_text("{}")
+            rows = [{"step": s, "reward": s / 10, "eval/heldout/avg@8": 0.5} for s in range(1, 6)]
+            (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        else:
+            output = Path(job.arguments[job.arguments.index("--output") + 1])
+            output.parent.mkdir(exist_ok=True)
+            reward = {"base": 0, "grpo": 0.5, "sc-grpo": 1}[output.stem]
+            rows = [
+                {"split": "heldout", "problem_id": str(p), "sample": k, "reward": reward}
+                for p in range(4)
+                for k in range(8)
+            ]
+            output.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    tick()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
+    reports: list[list[Path]] = []
+    monkeypatch.setattr(demo_module, "run_jobs", quick_jobs)
+    monkeypatch.setattr(demo_module, "_report", lambda output, console: reports.append([output]))
+    return reports
+
+
+def test_demo_compares_three_models(quick: list[Any], tmp_path: Path) -> None:
+    console = Console(file=StringIO(), width=120)
+    summaries = demo_module.run_demo(steps=5, seed=1, output=tmp_path, console=console)
+    assert {name: s.avg.value for name, s in summaries.items()} == {
+        "base": 0.0,
+        "grpo": 0.5,
+        "sc-grpo": 1.0,
+    }
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "1.000 [1.000, 1.000]" in text
+    assert "sc-grpo - grpo, Avg@8: +0.500 [+0.500, +0.500]" in text
+    assert "step 5/5" in text and "Avg@8 0.500" in text
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert (results["steps"], results["seed"]) == (5, 1)
+    assert results["heldout"]["grpo"]["passed"]["value"] == 0.0
+    assert quick == [[tmp_path]]
+    configs = [yaml.safe_load((tmp_path / f"{m}.yaml").read_text()) for m in demo_module.METHODS]
+    assert [k for k in configs[0] if configs[0][k] != configs[1][k]] == ["preset", "name"]
+
+
+def test_demo_goes_on_with_the_same_options_only(quick: list[Any], tmp_path: Path) -> None:
+    console = Console(file=StringIO())
+    demo_module.run_demo(steps=5, seed=1, output=tmp_path, console=console)
+    demo_module.run_demo(steps=5, seed=1, output=tmp_path, console=console)
+    with pytest.raises(ConfigError, match="demo with other options"):
+        demo_module.run_demo(steps=6, seed=1, output=tmp_path, console=console)
+
+
+def test_configs_of_the_demo_are_valid(tmp_path: Path) -> None:
+    from scgrpo.cli.config import load_run_config
+
+    for name in demo_module.METHODS:
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(demo_module.run_config(name, 40, 0, tmp_path)))
+        config = load_run_config(path)
+        assert (config.preset, config.trainer["max_steps"]) == (name, 40)
+
+
+def test_view_of_a_run_that_has_not_begun_and_of_a_half_line(tmp_path: Path) -> None:
+    view = RunView("grpo", tmp_path, 10)
+    assert view.read() == []
+    assert view.cells()[2:] == ["0/10", "", "", ""]
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "reward": 0.25}\n{"step": 4, "rew')
+    assert view.read()[0].startswith("grpo     step 3/10  reward 0.250")
+    assert view.read() == []
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    popen = jobs_module.subprocess.Popen
+
+    def start(command: list[str], **options: Any) -> Any:
+        return popen([sys.executable, "-c", command[-1]], **options)
+
+    monkeypatch.setattr(jobs_module.subprocess, "Popen", start)
+    return lambda name, text: Job(name, [text], tmp_path / f"{name}.log")
+
+
+def test_failing_job_ends_the_others_and_is_quoted(script: Any) -> None:
+    good = script("good", "import time; time.sleep(60)")
+    bad = script("bad", "print('error: the disk is full'); print('and so on'); raise SystemExit(3)")
+    with pytest.raises(Failure, match="bad failed: the disk is full"):
+        run_jobs([good, bad], lambda: None, poll=0.05)
+    assert not good.running
+
+
+def test_interrupt_is_handed_on_once(script: Any) -> None:
+    patient = script(
+        "patient",
+        "import signal, time\n"
+        "count = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: count.append(1))\n"
+        "print('ready', flush=True)\n"
+        "while not count: time.sleep(0.02)\n"
+        "time.sleep(0.3)\n"
+        "print('signals', len(count))",
+    )
+    ready = threading.Event()
+
+    def tick() -> None:
+        if not ready.is_set() and "ready" in patient.log.read_text():
+            ready.set()
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([patient], tick, poll=0.02)
+    assert last_words(patient.log) == "signals 1"
+
+
+def test_one_job_at_a_time_on_one_core(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "cores", lambda: 1)
+    jobs = [script(f"job{i}", "import time; time.sleep(0.1)") for i in range(2)]
+    most = 0
+
+    def tick() -> None:
+        nonlocal most
+        most = max(most, sum(job.running for job in jobs))
+
+    started = time.monotonic()
+    run_jobs(jobs, tick, poll=0.02)
+    assert most == 1 and time.monotonic() - started > 0.2
