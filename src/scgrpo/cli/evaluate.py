@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from scgrpo.cli.errors import ConfigError
+from scgrpo.cli.quiet import quiet
 from scgrpo.cli.tables import with_interval
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
@@ -46,12 +47,19 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
         ValueError: for a model, task or file that cannot be used.
     """
     console = console or Console()
+    quiet()
     task = find_task(request.task, request.task_options)
     path = find_model(request.model)
     with console.status("loading the model ...") if console.is_terminal else nullcontext():
         model, tokenizer = _load(path)
     started = time.monotonic()
-    records = _draw(request, task, model, tokenizer, console)
+    try:
+        records = _draw(request, task, model, tokenizer, console)
+    except KeyboardInterrupt:
+        if request.output is not None:
+            kept = "The samples so far are kept; the same command goes on from there."
+            console.print(kept, style="yellow")
+        raise
     summary = summarise(records)
     title = f"{request.model} on {request.task}, {request.split}"
     console.print(summary_table(title, summary, records, time.monotonic() - started))

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -44,9 +45,10 @@ class InterruptCallback(TrainerCallback):
     def _on_signal(self, number: int, frame: Any) -> None:
         self.interrupted = True
         self.restore()
-        self.announce(
-            "Interrupted: finishing this step and saving a checkpoint; Ctrl-C again stops at once."
-        )
+        with suppress(RuntimeError):  # the signal may have come in the middle of a print
+            self.announce(
+                "Interrupted: finishing this step and saving; Ctrl-C again stops at once."
+            )
 
     def _interrupted_anywhere(self, device: torch.device) -> bool:
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from scgrpo.cli.config import Key, all_keys, load_run_config
 from scgrpo.cli.errors import INTERRUPTED
+from scgrpo.cli.quiet import quiet
 from scgrpo.trainer.run_config import RunConfig
 
 
@@ -27,6 +28,7 @@ def run_training(path: Path | None, overrides: Sequence[str]) -> None:
     """
     console = Console()
     with console.status("loading ...") if console.is_terminal else nullcontext():
+        quiet()
         config = load_run_config(path, overrides)
         from scgrpo.trainer.run import run_folder
     folder = run_folder(config).path
