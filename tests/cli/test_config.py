@@ -70,6 +70,8 @@ def test_empty_file_is_no_mistake(tmp_path: Path) -> None:
         ("eval_k: 2.5\n", "eval_k is 2.5 .* it must be a whole number"),
         ("eval_k: 0\n", "eval_k is 0; it must be at least 1"),
         ("preset: sc-gpro\n", "unknown preset 'sc-gpro'; did you mean 'sc-grpo'"),
+        ("task: synthetik\n", "unknown task 'synthetik'; did you mean 'synthetic'"),
+        ("reward: a.py:f\n", "reward is 'a.py:f' but no dataset is given"),
         ("preset: 3\n", "preset is 3 .* it must be a text"),
         ("task_options: 3\n", "task_options is 3 .* it must be a mapping"),
     ],

@@ -1,7 +1,7 @@
 """From a YAML file and command-line overrides to a `RunConfig`, every key and type checked."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -155,21 +155,32 @@ def _unknown(name: str, place: str, keys: Mapping[str, Key]) -> str:
 
 def _check_run(config: RunConfig) -> None:
     from scgrpo.presets import PRESETS
+    from scgrpo.tasks import available_tasks
 
-    if config.preset not in PRESETS:
-        near = difflib.get_close_matches(config.preset, PRESETS, n=1)
-        meant = f"did you mean {near[0]!r}? The" if near else "the"
+    require_known("preset", config.preset, PRESETS)
+    if config.task is not None:
+        require_known("task", config.task, available_tasks())
+    if config.reward is not None and config.dataset is None:
         raise ConfigError(
-            f"unknown preset {config.preset!r}; {meant} presets are {', '.join(PRESETS)}."
+            f"reward is {config.reward!r} but no dataset is given; set dataset, or leave reward "
+            "out, since a task has its own."
         )
-    for name, least in {
-        "eval_k": 1,
-        "eval_problems": 1,
-        "eval_steps": 0,
-        "rollout_steps": 0,
-    }.items():
+    for name, least in _LEAST.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least {least}.")
+
+
+def require_known(kind: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is none of the known ones.
+
+    Raises:
+        ConfigError: with the nearest known name and all of them.
+    """
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {near[0]!r}? The" if near else "the"
+        raise ConfigError(f"unknown {kind} {name!r}; {meant} {kind}s are {', '.join(known)}.")
 
 
 _LEAST = {"eval_k": 1, "eval_problems": 1, "eval_steps": 0, "rollout_steps": 0}

@@ -1,6 +1,5 @@
 """`scgrpo evaluate` and `scgrpo compare`."""
 
-import difflib
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from scgrpo.cli.config import require_known
 from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.quiet import quiet
 from scgrpo.cli.tables import with_interval
@@ -115,11 +115,7 @@ def find_task(name: str, options: str = "{}") -> Any:
     """
     from scgrpo.tasks import available_tasks, load_task
 
-    known = available_tasks()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}? The" if near else "the"
-        raise ConfigError(f"unknown task {name!r}; {meant} tasks are {', '.join(known)}.")
+    require_known("task", name, available_tasks())
     try:
         values = yaml.safe_load(options)
     except yaml.YAMLError:

@@ -32,7 +32,7 @@ _REST = """[bold]Keys of the trainer[/]
   All of them, with their meaning: scgrpo train --list-keys
 
 [bold]Also[/]
-  An entry of a mapping:   --task_options.KEY VALUE
+  An entry of a mapping:   --task_options.steps 4
   Several values:          --report_to wandb tensorboard
   Several processes:       accelerate launch -m scgrpo.cli train -c run.yaml"""
 

@@ -1,6 +1,7 @@
 """Ctrl-C that loses nothing: the first finishes the step and saves, the second stops at once."""
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,10 +17,13 @@ class InterruptCallback(TrainerCallback):
 
     Args:
         announce: says that the signal was understood.
+        grace: seconds after the first within which another SIGINT is the same Ctrl-C, which a
+            terminal sends to a launcher and its processes alike, and the launcher hands on.
     """
 
-    def __init__(self, announce: Callable[[str], None] = print) -> None:
-        self.announce = announce
+    def __init__(self, announce: Callable[[str], None] = print, grace: float = 0.5) -> None:
+        self.announce, self.grace = announce, grace
+        self._told_at: float | None = None
         self.interrupted = False
         self._previous: Any = None
 
@@ -43,12 +47,16 @@ class InterruptCallback(TrainerCallback):
             self._previous = None
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        self.interrupted = True
-        self.restore()
-        with suppress(RuntimeError):  # the signal may have come in the middle of a print
-            self.announce(
-                "Interrupted: finishing this step and saving; Ctrl-C again stops at once."
-            )
+        now = time.monotonic()
+        if self._told_at is None:
+            self._told_at, self.interrupted = now, True
+            with suppress(RuntimeError):  # the signal may have come in the middle of a print
+                self.announce(
+                    "Interrupted: finishing this step and saving; Ctrl-C again stops at once."
+                )
+        elif now - self._told_at > self.grace:
+            self.restore()
+            raise KeyboardInterrupt
 
     def _interrupted_anywhere(self, device: torch.device) -> bool:
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

@@ -99,7 +99,7 @@ def evaluate(
     model: Model,
     task: Annotated[str, typer.Option(help="Name of a task.")] = "synthetic",
     task_options: Annotated[
-        str, typer.Option(help="Options of the task, as YAML: '{levels: [3]}'.")
+        str, typer.Option(help="Options of the task, as YAML: '{steps: 4}'.")
     ] = "{}",
     k: Annotated[int, typer.Option("-k", min=1, help="Samples of each problem.")] = 8,
     split: Annotated[str, typer.Option(help="train, heldout or ood.")] = "heldout",
