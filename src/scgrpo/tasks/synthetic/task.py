@@ -1,0 +1,160 @@
+"""The synthetic task: rows, splits and the verifier."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from datasets import Dataset
+
+from scgrpo.tasks.base import completion_text
+from scgrpo.tasks.synthetic.solutions import (
+    STEP_TOKENS,
+    is_correct,
+    routine_words,
+    steps_of,
+    write_solution,
+)
+
+SPLITS = ("train", "heldout", "ood")
+HELD_OUT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """The dials of the task.
+
+    `routine` shapes the corpus from which a base model learns to write, so another share needs
+    another base (`scgrpo build-base`); `steps` may be turned on any base.
+    """
+
+    steps: int = 3
+    """Most additions of a training problem; problems have this many or one less."""
+    routine: float = 0.5
+    """Share of routine tokens in a solution, 0 to 0.9."""
+    seed: int = 0
+    """Seed of the rows."""
+    train_size: int = 4096
+    """Rows of the training split."""
+    heldout_size: int = 512
+    """Rows of the held-out split; its problems never occur in training."""
+    ood_size: int = 256
+    """Rows of the out-of-distribution split, whose problems take one addition more."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 6:
+            raise ValueError(f"steps is {self.steps}; the synthetic task has 1 to 6 additions.")
+        if not 0 <= self.routine <= 0.9:
+            raise ValueError(f"routine is {self.routine}; the share lies between 0 and 0.9.")
+        for size in ("train_size", "heldout_size", "ood_size"):
+            if getattr(self, size) < 1:
+                raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
+
+
+class SyntheticTask:
+    """Add numbers by steps, in any order; a wrong step ruins the answer."""
+
+    name = "synthetic"
+    guide = "synthetic"
+
+    def __init__(self, **options: Any) -> None:
+        known = [spec.name for spec in fields(SyntheticOptions)]
+        for option in options:
+            if option not in known:
+                raise ValueError(
+                    f"the synthetic task has no option {option!r}; it has {', '.join(known)}."
+                )
+        self.options = SyntheticOptions(**options)
+
+    @property
+    def trainer_defaults(self) -> dict[str, Any]:
+        """SCGRPOConfig fields that suit the shipped base on two cores."""
+        longest = self.options.steps + 1
+        words = routine_words(self.options.routine)
+        return {
+            "num_generations": 8,
+            "per_device_train_batch_size": 64,
+            "max_completion_length": longest * (STEP_TOKENS + words) + 8,
+            "learning_rate": 1e-4,
+            "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": 10,
+            "gradient_checkpointing": False,
+            "max_grad_norm": 1.0,
+        }
+
+    def rows(self, split: str) -> Dataset:
+        """Problems of a split, the same for the same options.
+
+        Raises:
+            ValueError: for an unknown split.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split is {split!r}; the synthetic task has {', '.join(SPLITS)}.")
+        rng = random.Random(f"{self.options.seed}/{split}")
+        problems: dict[str, list[int]] = {}
+        while len(problems) < asdict(self.options)[f"{split}_size"]:
+            numbers = draw_problem(rng, self._additions(split, rng))
+            if split == "ood" or is_held_out(numbers) == (split == "heldout"):
+                problems.setdefault("+".join(map(str, numbers)), numbers)
+        return Dataset.from_list([_row(text, numbers) for text, numbers in problems.items()])
+
+    def verify(self, completions: list[Any], **columns: Any) -> list[float]:
+        """1.0 for a solution without a wrong step, else 0.0."""
+        problems = columns["numbers"]
+        return [
+            float(is_correct(completion_text(completion), numbers))
+            for completion, numbers in zip(completions, problems, strict=True)
+        ]
+
+    def validate(self) -> None:
+        """Prove the verifier on gold solutions and on damaged ones.
+
+        Raises:
+            AssertionError: if it errs.
+        """
+        rng = random.Random(0)
+        for row in self.rows("heldout").select(range(min(64, self.options.heldout_size))):
+            numbers = row["numbers"]
+            gold = write_solution(numbers, rng, words=routine_words(self.options.routine))
+            assert is_correct(gold, numbers), f"refused {gold!r} for {numbers}"
+            for damaged in damage(gold, numbers, rng):
+                assert not is_correct(damaged, numbers), f"accepted {damaged!r} for {numbers}"
+
+    def _additions(self, split: str, rng: random.Random) -> int:
+        most = self.options.steps
+        return most + 1 if split == "ood" else rng.randint(max(1, most - 1), most)
+
+
+def draw_problem(rng: random.Random, additions: int) -> list[int]:
+    """Two-digit numbers for this many additions."""
+    return [rng.randint(10, 99) for _ in range(additions + 1)]
+
+
+def is_held_out(numbers: Sequence[int]) -> bool:
+    """Whether a problem, in whatever order its numbers stand, belongs to the held-out split."""
+    digest = hashlib.sha256(",".join(map(str, sorted(numbers))).encode()).digest()
+    return digest[0] < 256 * HELD_OUT_SHARE
+
+
+def damage(gold: str, numbers: Sequence[int], rng: random.Random) -> list[str]:
+    """A solution with an error in every step, one without its last step, one of another problem."""
+    last_step = gold.rstrip().rpartition("; ")[0]
+    other = [number + 1 for number in numbers]
+    return [
+        write_solution(numbers, rng, error_rate=1.0),
+        f"{last_step}; " if last_step else "",
+        write_solution(other, rng),
+        gold + "so",
+        gold + next(iter(steps_of(gold))) + "; ",
+    ]
+
+
+def _row(text: str, numbers: list[int]) -> dict[str, Any]:
+    return {
+        "prompt": [{"role": "user", "content": text}],
+        "answer": str(sum(numbers)),
+        "problem_id": text,
+        "numbers": numbers,
+        "level": len(numbers) - 1,
+    }
