@@ -1,0 +1,157 @@
+"""The synthetic task: an exact verifier, disjoint splits, and dials that do what they say."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scgrpo.tasks import Task, available_tasks, load_task
+from scgrpo.tasks.synthetic.corpus import CorpusOptions, draw_conversation
+from scgrpo.tasks.synthetic.solutions import (
+    WORDS,
+    is_correct,
+    routine_words,
+    steps_of,
+    write_solution,
+)
+from scgrpo.tasks.synthetic.task import SyntheticOptions, SyntheticTask, is_held_out
+from scgrpo.tasks.synthetic.tokenizer import build_tokenizer
+
+NUMBERS = st.lists(st.integers(10, 99), min_size=2, max_size=5)
+
+
+@pytest.mark.parametrize(
+    ("solution", "correct"),
+    [
+        ("82+18=100; 27+100=127; ", True),
+        ("27+18=45; 45+82=127; ", True),
+        ("well so 82+18=100; now 27+100=127; ", True),
+        ("82+18=101; 27+101=128; ", False),
+        ("82+18=101; 27+100=127; ", False),
+        ("82+18=100; ", False),
+        ("27+82=109; 27+82=109; ", False),
+        ("82+18=100; 27+100=127; so ", False),
+        ("82+18=100; 27+100=127; 127+0=127; ", False),
+        ("127", False),
+        ("", False),
+    ],
+)
+def test_verifier_by_hand(solution, correct):
+    assert is_correct(solution, [27, 82, 18]) is correct
+
+
+@given(NUMBERS, st.integers(0, 2**32), st.integers(0, 4))
+def test_every_order_and_wording_is_accepted(numbers, seed, words):
+    assert is_correct(write_solution(numbers, random.Random(seed), words=words), numbers)
+
+
+@given(NUMBERS, st.integers(0, 2**32))
+def test_one_wrong_digit_in_any_sum_is_rejected(numbers, seed):
+    rng = random.Random(seed)
+    assert not is_correct(write_solution(numbers, rng, error_rate=1.0), numbers)
+    gold = write_solution(numbers, rng)
+    place = rng.choice([i for i, character in enumerate(gold) if character.isdigit()])
+    changed = str((int(gold[place]) + rng.randint(1, 9)) % 10)
+    assert not is_correct(gold[:place] + changed + gold[place + 1 :], numbers)
+
+
+def test_task_proves_itself():
+    task = load_task("synthetic")
+    assert isinstance(task, Task) and "synthetic" in available_tasks()
+    task.validate()
+
+
+def test_a_lenient_verifier_would_be_caught(monkeypatch):
+    monkeypatch.setattr("scgrpo.tasks.synthetic.task.is_correct", lambda *_: True)
+    with pytest.raises(AssertionError, match="accepted"):
+        SyntheticTask().validate()
+
+
+def test_verify_is_a_trl_reward_function():
+    rows = SyntheticTask(heldout_size=3).rows("heldout")
+    gold = [write_solution(numbers, random.Random(0)) for numbers in rows["numbers"]]
+    messages = [[{"role": "assistant", "content": text}] for text in gold]
+    columns = {"prompts": rows["prompt"], "numbers": rows["numbers"], "trainer_state": None}
+    assert SyntheticTask().verify(messages, **columns) == [1.0, 1.0, 1.0]
+    assert SyntheticTask().verify([gold[0], gold[0], ""], **columns) == [1.0, 0.0, 0.0]
+
+
+def test_splits_are_disjoint_whatever_the_order_of_the_numbers():
+    task = SyntheticTask(train_size=2000, heldout_size=400, ood_size=200)
+    problems = {
+        s: {tuple(sorted(n)) for n in task.rows(s)["numbers"]} for s in ("train", "heldout")
+    }
+    assert not problems["train"] & problems["heldout"]
+    assert set(task.rows("train")["level"]) == {2, 3}
+    assert set(task.rows("ood")["level"]) == {4}
+
+
+def test_corpus_never_shows_a_held_out_problem():
+    rng, options = random.Random(0), SyntheticOptions()
+    for _ in range(500):
+        prompt, _ = draw_conversation(rng, options, CorpusOptions())
+        assert not is_held_out([int(n) for n in prompt[-1]["content"].split("+")])
+
+
+def test_rows_are_the_same_for_the_same_options():
+    assert SyntheticTask(seed=3).rows("ood")[:] == SyntheticTask(seed=3).rows("ood")[:]
+    assert SyntheticTask(seed=3).rows("ood")[:] != SyntheticTask(seed=4).rows("ood")[:]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.8])
+def test_routine_dial_is_the_share_of_tokens(share):
+    tokenizer, rng = build_tokenizer(), random.Random(0)
+    words = {f"{word} " for word in WORDS}
+    pieces = []
+    for _ in range(300):
+        numbers = [rng.randint(10, 99) for _ in range(4)]
+        solution = write_solution(numbers, rng, words=routine_words(share))
+        pieces += tokenizer.batch_decode([[i] for i in tokenizer(solution)["input_ids"]])
+    assert sum(piece in words for piece in pieces) / len(pieces) == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_steps_dial_is_the_number_of_additions(steps):
+    rows = SyntheticTask(steps=steps, train_size=100).rows("train")
+    assert set(rows["level"]) == set(range(max(1, steps - 1), steps + 1))
+
+
+@settings(deadline=None)
+@given(NUMBERS, st.integers(0, 2**32))
+def test_tokenizer_gives_the_text_back(numbers, seed):
+    tokenizer = build_tokenizer()
+    solution = write_solution(numbers, random.Random(seed), words=3)
+    ids = tokenizer(solution)["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    assert tokenizer.decode(ids, skip_special_tokens=True) == solution
+
+
+def test_known_steps_are_copied_with_fewer_errors():
+    rng = random.Random(0)
+    known = steps_of("10+20=30; ")
+    assert known == {"10+20=30", "20+10=30"}
+    options = {"error_rate": 1.0, "known": known, "known_error_rate": 0.0}
+    assert is_correct(write_solution([10, 20], rng, **options), [10, 20])
+    assert not is_correct(write_solution([10, 21], rng, **options), [10, 21])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps is 0; the synthetic task has 1 to 6"),
+        ({"routine": 0.95}, "routine is 0.95; the share lies"),
+        ({"train_size": 0}, "train_size is 0"),
+        ({"step": 3}, "has no option 'step'; it has steps, routine"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        load_task("synthetic", **options)
+
+
+def test_unknown_task_and_split():
+    with pytest.raises(ValueError, match="task is 'synth'; choose one of"):
+        load_task("synth")
+    with pytest.raises(ValueError, match="split is 'test'"):
+        SyntheticTask().rows("test")
