@@ -20,7 +20,7 @@ from scgrpo.cli.errors import ConfigError, Failure
 from scgrpo.cli.jobs import Job, last_words, run_jobs
 
 
-def quick_jobs(jobs: list[Job], tick: Any) -> None:
+def quick_jobs(jobs: list[Job], tick: Any, announce: Any) -> None:
     """In place of training and evaluation: what they would leave behind."""
     for job in jobs:
         if job.arguments[0] == "train":

@@ -66,7 +66,8 @@ def run_demo(
     console.print(result_table(summaries, steps, seed))
     for label, statistic in ((f"Avg@{K}", avg_at_k), (f"Pass@{K}", pass_at_k)):
         sides = (read_records(records[name]) for name in METHODS)
-        console.print(difference_line(label, paired_difference(*sides, statistic)))
+        line = difference_line(label, paired_difference(*sides, statistic))
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
     seconds = time.monotonic() - started
     _write_results(summaries, steps, seed, seconds, output)
     _report(output, console)
@@ -119,7 +120,7 @@ def _train(steps: int, output: Path, console: Console) -> None:
                 for text in lines:
                     console.print(text, soft_wrap=True, highlight=False)
 
-        run_jobs(jobs, tick)
+        run_jobs(jobs, tick, console.print)
         tick()
 
 
@@ -147,10 +148,10 @@ def _evaluate(records: dict[str, Path], seed: int, output: Path, console: Consol
     message = f"evaluating base, {', '.join(METHODS)} on {HELD_OUT_PROBLEMS} held-out problems ..."
     if console.is_terminal:
         with console.status(message):
-            run_jobs(jobs, lambda: None)
+            run_jobs(jobs, lambda: None, console.print)
     else:
         console.print(message, soft_wrap=True)
-        run_jobs(jobs, lambda: None)
+        run_jobs(jobs, lambda: None, console.print)
 
 
 def _write_results(

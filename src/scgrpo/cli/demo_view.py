@@ -1,7 +1,6 @@
 """What the demo shows: how far its runs are, and how they ended."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,19 +30,19 @@ class RunView:
         self.name, self.metrics, self.steps = name, folder / "metrics.jsonl", steps
         self.rows: list[dict[str, Any]] = []
         self._told = 0
-        self._first: tuple[float, int] | None = None
+        self._before: int | None = None
 
     def read(self) -> list[str]:
         """Look again; lines that say what is new, one for each tenth of the run."""
         self.rows = list(_rows(self.metrics))
-        if self._first is None:
-            self._first = (time.monotonic(), self.step)
+        if self._before is None:
+            self._before = len(self.rows)
         tenth = self.step * 10 // self.steps
         if tenth <= self._told:
             return []
         self._told = tenth
         labels = ("step", "reward", "Avg@8", "left")
-        facts = (f"{k} {v}" for k, v in zip(labels, self._facts(), strict=True) if v)
+        facts = [f"{k} {v}" for k, v in zip(labels, self._facts(), strict=True) if v]
         return [f"{self.name:<8} {'  '.join(facts)}"]
 
     def cells(self) -> list[Any]:
@@ -64,11 +63,11 @@ class RunView:
 
     def _left(self) -> str:
         if self.step >= self.steps:
-            return "done"
-        if self._first is None or self.step <= self._first[1]:
+            return "0:00"
+        times = [row["time"] for row in self.rows[self._before :] if "time" in row]
+        if len(times) < 2:
             return ""
-        elapsed, done = time.monotonic() - self._first[0], self.step - self._first[1]
-        return duration(elapsed / done * (self.steps - self.step))
+        return duration((times[-1] - times[0]) / (len(times) - 1) * (self.steps - self.step))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 OK, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+HEADS = {INTERRUPTED: "interrupted"}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,7 +42,7 @@ def guarded(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            fail("interrupted.", INTERRUPTED)
+            fail("the same command goes on from what was saved.", INTERRUPTED)
         except Exception as error:
             code = exit_code(error)
             if code is None or Debugging.on:
@@ -72,6 +73,6 @@ def fail(message: str, code: int) -> None:
     """Say what is wrong, in red, and leave with an exit code."""
     with suppress(BrokenPipeError):
         Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"[bold red]error:[/] [red]{escape(message)}[/]"
+            f"[bold red]{HEADS.get(code, 'error')}:[/] [red]{escape(message)}[/]"
         )
     raise typer.Exit(code)

@@ -53,13 +53,7 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     with console.status("loading the model ...") if console.is_terminal else nullcontext():
         model, tokenizer = _load(path)
     started = time.monotonic()
-    try:
-        records = _draw(request, task, model, tokenizer, console)
-    except KeyboardInterrupt:
-        if request.output is not None:
-            kept = "The samples so far are kept; the same command goes on from there."
-            console.print(kept, style="yellow")
-        raise
+    records = _draw(request, task, model, tokenizer, console)
     summary = summarise(records)
     title = f"{request.model} on {request.task}, {request.split}"
     console.print(summary_table(title, summary, records, time.monotonic() - started))

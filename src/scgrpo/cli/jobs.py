@@ -73,12 +73,19 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run_jobs(jobs: Sequence[Job], tick: Callable[[], None], *, poll: float = 0.3) -> None:
+def run_jobs(
+    jobs: Sequence[Job],
+    tick: Callable[[], None],
+    announce: Callable[[str], None] = print,
+    *,
+    poll: float = 0.3,
+) -> None:
     """Run all jobs, one thread each and as many at a time as there are cores.
 
     Args:
         jobs: in the order in which they start.
         tick: called after each look at the jobs, to show how far they are.
+        announce: says that Ctrl-C was understood.
         poll: seconds between two looks.
 
     Raises:
@@ -97,6 +104,7 @@ def run_jobs(jobs: Sequence[Job], tick: Callable[[], None], *, poll: float = 0.3
         for job in jobs:
             job.check()
     except KeyboardInterrupt:
+        announce("Interrupted: saving; Ctrl-C again stops at once.")
         _interrupt(jobs)
         raise
     finally:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scgrpo.cli.errors import Debugging, fail, guarded
+from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
 from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
 
 app = typer.Typer(
@@ -214,7 +214,7 @@ def main() -> None:
     try:
         app(arguments, prog_name="scgrpo")
     except KeyboardInterrupt:
-        fail("interrupted.", 130)
+        fail("nothing was begun.", INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -52,10 +52,6 @@ def _train(config: RunConfig, folder: Path, console: Console) -> bool:
         interrupt = InterruptCallback(announce=display.say)
         try:
             train(config, [display, interrupt])
-        except KeyboardInterrupt:
-            display.say(f"Stopped at once; what was saved is in {folder}. To go on:")
-            display.say(f"  {resume_command(sys.argv[1:], config.resume)}")
-            raise
         finally:
             interrupt.restore()
     return interrupt.interrupted and not (folder / "model").exists()
