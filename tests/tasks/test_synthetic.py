@@ -33,6 +33,8 @@ NUMBERS = st.lists(st.integers(10, 99), min_size=2, max_size=5)
         ("27+82=109; 27+82=109; ", False),
         ("82+18=100; 27+100=127; so ", False),
         ("82+18=100; 27+100=127; 127+0=127; ", False),
+        ("82+018=100; 27+100=127; ", False),
+        ("82+18=" + "9" * 5000 + "; ", False),
         ("127", False),
         ("", False),
     ],
@@ -83,6 +85,7 @@ def test_splits_are_disjoint_whatever_the_order_of_the_numbers():
         s: {tuple(sorted(n)) for n in task.rows(s)["numbers"]} for s in ("train", "heldout")
     }
     assert not problems["train"] & problems["heldout"]
+    assert all(is_held_out(numbers) for numbers in task.rows("ood")["numbers"])
     assert set(task.rows("train")["level"]) == {2, 3}
     assert set(task.rows("ood")["level"]) == {4}
 

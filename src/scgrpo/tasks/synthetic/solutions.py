@@ -18,8 +18,10 @@ WORDS = (
 STEP_TOKENS = 10
 """Tokens of a step such as `82+18=100; `, one for each digit."""
 
-_STEP = re.compile(r"(\d+)\+(\d+)=(\d+); ")
-_SOLUTION = re.compile(r"(?:(?:[a-z]+ )*\d+\+\d+=\d+; )+")
+# Bounded, because int() raises on thousands of digits and a policy may write any number of them.
+_NUMBER = "[1-9][0-9]{0,8}"
+_STEP = re.compile(rf"({_NUMBER})\+({_NUMBER})=({_NUMBER}); ")
+_SOLUTION = re.compile(rf"(?:(?:[a-z]+ )*{_NUMBER}\+{_NUMBER}={_NUMBER}; )+")
 
 
 def routine_words(share: float) -> int:

@@ -40,7 +40,9 @@ class SyntheticOptions:
     heldout_size: int = 512
     """Rows of the held-out split; its problems never occur in training."""
     ood_size: int = 256
-    """Rows of the out-of-distribution split, whose problems take one addition more."""
+    """Rows of the out-of-distribution split, whose problems take one addition more.
+
+    Neither training nor the base model's corpus ever shows them."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 6:
@@ -95,7 +97,7 @@ class SyntheticTask:
         problems: dict[str, list[int]] = {}
         while len(problems) < asdict(self.options)[f"{split}_size"]:
             numbers = draw_problem(rng, self._additions(split, rng))
-            if split == "ood" or is_held_out(numbers) == (split == "heldout"):
+            if is_held_out(numbers) == (split != "train"):
                 problems.setdefault("+".join(map(str, numbers)), numbers)
         return Dataset.from_list([_row(text, numbers) for text, numbers in problems.items()])
 
@@ -138,13 +140,17 @@ def is_held_out(numbers: Sequence[int]) -> bool:
 
 
 def damage(gold: str, numbers: Sequence[int], rng: random.Random) -> list[str]:
-    """A solution with an error in every step, one without its last step, one of another problem."""
-    last_step = gold.rstrip().rpartition("; ")[0]
-    other = [number + 1 for number in numbers]
+    """Solutions that look right and are not: one thing wrong in each, or every step."""
+    steps = [f"{step}; " for step in gold.split("; ")[:-1]]
+    digits = [place for place, character in enumerate(gold) if character.isdigit()]
+    place = rng.choice(digits)
+    changed = str((int(gold[place]) + rng.randint(1, 9)) % 10)
     return [
         write_solution(numbers, rng, error_rate=1.0),
-        f"{last_step}; " if last_step else "",
-        write_solution(other, rng),
+        gold[:place] + changed + gold[place + 1 :],
+        "".join(steps[:-1]),
+        "".join([*steps[:-1], steps[0], steps[-1]]),
+        write_solution([number + 1 for number in numbers], rng),
         gold + "so",
         gold + next(iter(steps_of(gold))) + "; ",
     ]
