@@ -171,6 +171,17 @@ def test_evaluate_takes_a_run_folder(model_folder: Path, letters: None, tmp_path
     assert result.exit_code == 0, result.output
 
 
+def test_build_base_makes_a_model_that_evaluates(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+    result = run("build-base", folder, "--steps", 2, "--task-options", "{steps: 1}")
+    assert result.exit_code == 0, result.output
+    assert "step 2/2" in result.output and (folder / "config.json").is_file()
+    result = run("evaluate", folder, "-k", 2, "--limit", 2)
+    assert result.exit_code == 0, result.output
+    result = run("build-base", folder, "--corpus-options", "{nothing: 1}")
+    assert (result.exit_code, "it may set" in result.stderr) == (errors.MISTAKE, True)
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -170,6 +170,23 @@ def _check_run(config: RunConfig) -> None:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least {least}.")
 
 
+def read_mapping(option: str, text: str) -> dict[str, Any]:
+    """A mapping written as YAML on the command line.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"--{option} is {text!r}; write a YAML mapping such as '{{steps: 4, seed: 1}}'."
+        )
+    return {str(name): value for name, value in values.items()}
+
+
 def require_known(kind: str, name: str, known: Iterable[str]) -> None:
     """Refuse a name that is none of the known ones.
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from scgrpo.cli.config import require_known
+from scgrpo.cli.config import read_mapping, require_known
 from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.quiet import quiet
 from scgrpo.cli.tables import with_interval
@@ -110,15 +109,7 @@ def find_task(name: str, options: str = "{}") -> Any:
     from scgrpo.tasks import available_tasks, load_task
 
     require_known("task", name, available_tasks())
-    try:
-        values = yaml.safe_load(options)
-    except yaml.YAMLError:
-        values = None
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"the options of the task are {options!r}; write a YAML mapping such as '{{key: 1}}'."
-        )
-    return load_task(name, **values)
+    return load_task(name, **read_mapping("task-options", options))
 
 
 def find_model(name: str) -> str:

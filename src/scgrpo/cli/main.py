@@ -192,13 +192,22 @@ def report(
 @guarded
 def build_base(
     output: Annotated[Path, typer.Argument(help="Folder for the model and its tokenizer.")],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps; those of the shipped base.")
+    ] = None,
     seed: Seed = 0,
+    task_options: Annotated[
+        str, typer.Option(help="Dials of the synthetic task, as YAML: '{routine: 0.7}'.")
+    ] = "{}",
+    corpus_options: Annotated[str, typer.Option(help="How the corpus is written, as YAML.")] = "{}",
 ) -> None:
-    """Train the tiny base model again, from scratch, as it ships with the package."""
-    from scgrpo.trainer.base_model import build_base as build
+    """Train the tiny base model again, from scratch, as it ships with the package.
 
-    build(output, seed=seed)
-    typer.echo(f"Base model: {output}")
+    For example: scgrpo build-base my-base --task-options '{routine: 0.7}'
+    """
+    from scgrpo.cli.base import run_build
+
+    run_build(output, steps, seed, task_options, corpus_options)
 
 
 def main() -> None:

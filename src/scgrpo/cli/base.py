@@ -1,0 +1,62 @@
+"""`scgrpo build-base`."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from scgrpo.cli.config import read_mapping
+from scgrpo.cli.errors import ConfigError
+from scgrpo.cli.quiet import quiet
+
+
+def run_build(
+    output: Path,
+    steps: int | None,
+    seed: int,
+    task_options: str,
+    corpus_options: str,
+    console: Console | None = None,
+) -> None:
+    """Train the base model and show how far it is.
+
+    Raises:
+        ConfigError: for an option of the task or the corpus that does not exist.
+    """
+    console = console or Console()
+    quiet()
+    from scgrpo.tasks.synthetic.corpus import CorpusOptions
+    from scgrpo.tasks.synthetic.task import SyntheticOptions
+    from scgrpo.trainer.base_model import STEPS, build_base
+
+    total = steps or STEPS
+    task = _options(SyntheticOptions, "task-options", task_options)
+    corpus = _options(CorpusOptions, "corpus-options", corpus_options)
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        bar = display.add_task("training", total=total, loss=float("nan"))
+
+        def progress(done: int, steps: int, loss: float) -> None:
+            display.update(bar, completed=done, loss=loss)
+            if not console.is_terminal and done * 10 // steps > (done - 1) * 10 // steps:
+                console.print(f"step {done}/{steps}  loss {loss:.3f}", highlight=False)
+
+        build_base(output, task, corpus, steps=total, seed=seed, progress=progress)
+    console.print(f"Base model: {output}", soft_wrap=True)
+
+
+def _options(kind: type, option: str, text: str) -> Any:
+    values = read_mapping(option, text)
+    try:
+        return kind(**values)
+    except TypeError:
+        raise ConfigError(
+            f"--{option} is {text!r}; it may set {', '.join(kind.__dataclass_fields__)}."
+        ) from None
