@@ -92,7 +92,7 @@ def test_configs_of_the_demo_are_valid(tmp_path: Path) -> None:
 def test_view_of_a_run_that_has_not_begun_and_of_a_half_line(tmp_path: Path) -> None:
     view = RunView("grpo", tmp_path, 10)
     assert view.read() == []
-    assert view.cells()[2:] == ["0/10", "", "", ""]
+    assert view.cells()[2:] == ["0/10", "", "", "starting"]
     (tmp_path / "metrics.jsonl").write_text('{"step": 3, "reward": 0.25}\n{"step": 4, "rew')
     assert view.read()[0].startswith("grpo     step 3/10  reward 0.250")
     assert view.read() == []

@@ -1,5 +1,6 @@
 """`scgrpo build-base`."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -58,5 +59,5 @@ def _options(kind: type, option: str, text: str) -> Any:
         return kind(**values)
     except TypeError:
         raise ConfigError(
-            f"--{option} is {text!r}; it may set {', '.join(kind.__dataclass_fields__)}."
+            f"--{option} is {text!r}; it may set {', '.join(f.name for f in fields(kind))}."
         ) from None

@@ -65,8 +65,8 @@ def run_demo(
     summaries = {name: summarise(read_records(path)) for name, path in records.items()}
     console.print(result_table(summaries, steps, seed))
     for label, statistic in ((f"Avg@{K}", avg_at_k), (f"Pass@{K}", pass_at_k)):
-        sides = (read_records(records[name]) for name in METHODS)
-        line = difference_line(label, paired_difference(*sides, statistic))
+        first, second = (read_records(records[name]) for name in METHODS)
+        line = difference_line(label, paired_difference(first, second, statistic))
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     seconds = time.monotonic() - started
     _write_results(summaries, steps, seed, seconds, output)

@@ -64,6 +64,8 @@ class RunView:
     def _left(self) -> str:
         if self.step >= self.steps:
             return "0:00"
+        if not self.rows:
+            return "starting"
         times = [row["time"] for row in self.rows[self._before :] if "time" in row]
         if len(times) < 2:
             return ""

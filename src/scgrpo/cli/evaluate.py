@@ -153,10 +153,10 @@ def run_comparison(first: Path, second: Path, split: str, console: Console | Non
     Raises:
         ValueError: for files without records of the split, or without a shared problem.
     """
-    sides = [_of_split(path, split) for path in (first, second)]
+    before, after = _of_split(first, split), _of_split(second, split)
     table = Table("measure", first.stem, second.stem, "difference [95 %]", title=split)
     for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
-        result = paired_difference(*sides, statistic)
+        result = paired_difference(before, after, statistic)
         table.add_row(
             name,
             f"{result.first:.3f}",

@@ -137,7 +137,9 @@ _FITS: dict[Any, Callable[[Any], tuple[bool, Any]]] = {
     dict: _fit_dict,
     Any: lambda value: (True, value),
 }
-_ORDER = {kind: place for place, kind in enumerate((dict, NoneType, bool, int, float, list, str))}
+_ORDER: dict[Any, int] = {
+    kind: place for place, kind in enumerate((dict, NoneType, bool, int, float, list, str))
+}
 _WORDS = {
     NoneType: "null",
     bool: "true or false",
