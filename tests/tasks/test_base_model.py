@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
 from scgrpo.tasks import load_task
 from scgrpo.tasks.synthetic.tokenizer import build_tokenizer
 from scgrpo.trainer.base_model import build_base
-from scgrpo.trainer.callbacks import rewards_by_problem
 from scgrpo.trainer.run import TINY_BASE
 
 
@@ -31,7 +31,7 @@ def test_solves_a_part_so_that_all_routes_occur():
     task = load_task("synthetic")
     length = task.trainer_defaults["max_completion_length"]
     records = evaluate(model, tokenizer, task, k=8, limit=96, max_new_tokens=length)
-    solved = rewards_by_problem(records).sum(1)
+    solved = reward_matrix(records)[1].sum(1)
     assert 0.25 <= np.mean(solved) / 8 <= 0.45
     assert (solved == 0).any() and ((solved >= 2) & (solved < 8)).mean() > 0.5
 

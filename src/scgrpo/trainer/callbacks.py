@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
 from transformers import TrainerCallback
 
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
+from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
 from scgrpo.trainer.run_config import RunConfig
 from scgrpo.trainer.run_folder import RunFolder
@@ -70,17 +70,9 @@ class EvaluationCallback(TrainerCallback):
             step=step,
             output=output,
         )
-        rewards_PK = rewards_by_problem(records)
+        _, rewards_PK = reward_matrix(records)
         for name, value in (
             (f"avg@{config.eval_k}", avg_at_k(rewards_PK)),
             (f"pass@{config.eval_k}", pass_at_k(rewards_PK, config.eval_k)),
         ):
             trainer._log_train({f"eval/{split}/{name}": float(value)})
-
-
-def rewards_by_problem(records: list[dict[str, Any]]) -> np.ndarray:
-    """Rewards `(P, K)` of evaluation records, in the order of the problems."""
-    by_problem: dict[str, list[float]] = {}
-    for record in records:
-        by_problem.setdefault(record["problem_id"], []).append(record["reward"])
-    return np.array(list(by_problem.values()))

@@ -1,0 +1,94 @@
+"""Advantages against the oracle."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scgrpo.method import diversity_advantage, diversity_score, group_advantage, whiten
+from tests.method import oracle
+
+REWARD = st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, math.nan]))
+
+
+@given(st.integers(2, 8).flatmap(lambda g: st.lists(REWARD, min_size=g, max_size=g)))
+def test_group_advantage_equals_oracle(reward):
+    found = group_advantage(torch.tensor([reward], dtype=torch.float64))[0]
+    spread = np.nanmax(reward) - np.nanmin(reward) if not all(map(math.isnan, reward)) else 0
+    tolerance = 1e-3 if 0 < spread < 1e-3 else 1e-5
+    np.testing.assert_allclose(found, oracle.group_advantage(reward), rtol=1e-3, atol=tolerance)
+
+
+def test_group_of_two_by_hand():
+    found = group_advantage(torch.tensor([[1.0, 0.0], [0.1, 0.1]]))
+    expected = 0.5 / (math.sqrt(0.5) + 1e-6)
+    torch.testing.assert_close(found, torch.tensor([[expected, -expected], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1.0])
+def test_equal_rewards_are_exactly_zero(value):
+    assert (group_advantage(torch.full((3, 7), value)) == 0).all()
+
+
+def test_one_scored_rollout_is_zero():
+    assert (group_advantage(torch.tensor([[1.0, math.nan, math.nan]])) == 0).all()
+
+
+ROLLOUT = st.lists(st.tuples(st.floats(0, 9, width=32), st.booleans()), min_size=5, max_size=5)
+
+
+@given(ROLLOUT, st.integers(0, 6))
+def test_diversity_score_equals_oracle(tokens, reference_length):
+    kl, written = [d for d, _ in tokens], [w for _, w in tokens]
+    found = diversity_score(
+        torch.tensor([kl]), torch.tensor([written]), torch.tensor([reference_length])
+    )
+    expected = oracle.diversity_score(kl, written, reference_length)
+    assert found.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@given(
+    st.integers(2, 8).flatmap(
+        lambda g: st.lists(st.one_of(st.none(), st.floats(0, 9, width=32)), min_size=g, max_size=g)
+    )
+)
+def test_diversity_advantage_equals_oracle(scores):
+    present = [s for s in scores if s is not None]
+    if present and 0 < max(present) - min(present) < 1e-2:
+        return  # float32 cannot tell such scores apart as float64 does
+    values = torch.tensor([[0.0 if s is None else s for s in scores]])
+    scored = torch.tensor([[s is not None for s in scores]])
+    found = diversity_advantage(values, scored, alpha=0.1)[0]
+    expected = oracle.diversity_advantage(scores)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_reference_has_no_part_in_mean_and_std():
+    score = torch.tensor([[100.0, 1.0, 3.0]])
+    scored = torch.tensor([[False, True, True]])
+    found = diversity_advantage(score, scored, alpha=1.0)
+    expected = 1 / (math.sqrt(2) + 1e-6)
+    torch.testing.assert_close(found, torch.tensor([[0.0, -expected, expected]]))
+
+
+def test_fewer_than_two_scores_are_zero():
+    scored = torch.tensor([[True, False, False], [False, False, False]])
+    assert (diversity_advantage(torch.rand(2, 3), scored) == 0).all()
+
+
+def test_whitening_is_over_the_whole_batch():
+    torch.manual_seed(0)
+    returns, mask = torch.randn(4, 6) * 3 + 2, torch.rand(4, 6) > 0.4
+    kept = returns[mask].double().numpy()
+    expected = (returns.double().numpy() - kept.mean()) / (kept.std(ddof=1) + 1e-8)
+    found = whiten(returns, mask)
+    np.testing.assert_allclose(found[mask], expected[mask.numpy()], rtol=1e-4, atol=1e-5)
+    assert (found[~mask] == 0).all()
+
+
+def test_no_gradient_flows():
+    reward = torch.rand(2, 4, requires_grad=True)
+    assert not group_advantage(reward).requires_grad

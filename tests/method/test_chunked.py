@@ -1,0 +1,129 @@
+"""The chunked divergence: value and gradient of the dense one, without its memory."""
+
+import pytest
+import torch
+from torch.nn.functional import linear
+from torch.utils._python_dispatch import TorchDispatchMode
+from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
+
+from scgrpo.method import chunked_divergence, chunked_top_tokens, per_token_divergence
+from scgrpo.method.divergence import KINDS
+
+
+def heads(tokens=37, vocabulary=53, teacher_width=11, student_width=7, dtype=torch.float32):
+    torch.manual_seed(0)
+    shapes = (
+        (tokens, teacher_width),
+        (vocabulary, teacher_width),
+        (tokens, student_width),
+        (vocabulary, student_width),
+        (vocabulary,),
+        (vocabulary,),
+    )
+    return [torch.randn(shape).to(dtype) for shape in shapes]
+
+
+def dense(hidden_p, head_p, hidden_q, head_q, kind, bias_p=None, bias_q=None, **options):
+    return per_token_divergence(
+        linear(hidden_p, head_p, bias_p), linear(hidden_q, head_q, bias_q), kind, **options
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [1, 8, 37, 1000])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_value_and_gradient_of_the_dense_one(kind, chunk, with_bias):
+    hidden_p, head_p, hidden_q, head_q, bias_p, bias_q = heads()
+    biases = (bias_p, bias_q) if with_bias else (None, None)
+    learned = [hidden_q, head_q, *([bias_q] if with_bias else [])]
+    for tensor in (*learned, hidden_p, head_p):
+        tensor.requires_grad_()
+    options = {"beta": 0.3, "temperature": 0.7}
+    expected = dense(hidden_p.detach(), head_p.detach(), hidden_q, head_q, kind, *biases, **options)
+    found = chunked_divergence(
+        hidden_p,
+        head_p,
+        hidden_q,
+        head_q,
+        kind,
+        teacher_bias=biases[0],
+        student_bias=biases[1],
+        chunk_tokens=chunk,
+        **options,
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    upstream = torch.randn(len(found))
+    wanted = torch.autograd.grad(expected, learned, upstream)
+    got = torch.autograd.grad(found, learned, upstream, retain_graph=True)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    to_teacher = torch.autograd.grad(found, [hidden_p, head_p], upstream, allow_unused=True)
+    assert to_teacher == (None, None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(dtype):
+    tensors = heads(dtype=dtype)[:4]
+    with torch.no_grad():
+        found = chunked_divergence(*tensors, chunk_tokens=5)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, dense(*tensors, "forward"), atol=1e-2, rtol=1e-2)
+
+
+def test_no_tokens():
+    hidden_p, head_p, hidden_q, head_q, *_ = heads(tokens=0)
+    assert chunked_divergence(hidden_p, head_p, hidden_q, head_q).shape == (0,)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the number of elements of the largest tensor that any operation makes."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_no_tensor_of_tokens_by_vocabulary(gradient):
+    hidden_p, head_p, hidden_q, head_q, *_ = heads(tokens=200, vocabulary=300)
+    hidden_q.requires_grad_(gradient)
+    with LargestTensor() as seen, torch.set_grad_enabled(gradient):
+        value = chunked_divergence(hidden_p, head_p, hidden_q, head_q, chunk_tokens=20)
+        if gradient:
+            value.sum().backward()
+    assert seen.elements == 20 * 300
+    with LargestTensor() as seen, torch.no_grad():
+        dense(hidden_p, head_p, hidden_q, head_q, "forward")
+    assert seen.elements == 200 * 300
+
+
+@pytest.mark.parametrize(("kind", "trl_beta"), [("forward", 0.0), ("reverse", 1.0), ("jsd", 0.3)])
+def test_agrees_with_trls_kernel(kind, trl_beta):
+    hidden_p, head_p, hidden_q, head_q, *_ = heads()
+    hidden_q.requires_grad_()
+    beta = trl_beta if kind == "jsd" else 0.5
+    ours = chunked_divergence(hidden_p, head_p, hidden_q, head_q, kind, beta=beta, temperature=1.3)
+    theirs, _ = ChunkedDivergenceFunction.apply(
+        hidden_q, head_q, None, hidden_p, head_p, None, trl_beta, 1.3
+    )
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    gradients = [torch.autograd.grad(x.sum(), hidden_q)[0] for x in (ours, theirs)]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_top_tokens_are_those_of_the_softmax():
+    _, _, hidden, head, _, bias = heads()
+    probs, ids = chunked_top_tokens(hidden, head, 4, temperature=0.5, bias=bias, chunk_tokens=10)
+    expected = (linear(hidden, head, bias) / 0.5).softmax(-1).topk(4)
+    torch.testing.assert_close(probs, expected.values)
+    assert torch.equal(ids, expected.indices)
+
+
+def test_chunks_hold_at_least_one_token():
+    with pytest.raises(ValueError, match="chunk_tokens is 0"):
+        chunked_divergence(*heads()[:4], chunk_tokens=0)
