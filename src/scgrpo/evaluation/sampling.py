@@ -110,7 +110,6 @@ def _settings(max_new_tokens: int, pad: int, stops: Sequence[int]) -> Generation
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
         min_new_tokens=0,
-        min_length=0,
         temperature=1.0,
         top_k=0,
         top_p=1.0,
