@@ -1,0 +1,169 @@
+"use strict";
+// Line and area charts in SVG, drawn from the page's data; colours follow the theme.
+const SVG = "http://www.w3.org/2000/svg";
+const SIZE = { width: 520, height: 240, left: 46, right: 8, top: 8, bottom: 24 };
+
+function svgElement(name, attributes, parent, text) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+function ticks(low, high, count) {
+  const raw = (high - low) / count || 1;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw);
+  const found = [];
+  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) found.push(t);
+  return found;
+}
+
+function shortNumber(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size < 1e-3 || size >= 1e5 ? value.toExponential(1) : String(Number(value.toPrecision(4)));
+}
+
+// Series of a stacked chart become areas, each on top of the ones before.
+function stack(series) {
+  const below = new Map();
+  return series.map((one) => ({
+    ...one,
+    area: one.points.map(([x, y]) => {
+      const low = below.get(x) || 0;
+      below.set(x, low + (y || 0));
+      return [x, low, low + (y || 0)];
+    }),
+  }));
+}
+
+function scales(chart, series) {
+  const xs = series.flatMap((s) => s.points.map((p) => p[0]));
+  const values = series
+    .flatMap((s) => (s.area ? s.area.map((p) => p[2]) : s.points.flatMap((p) => p.slice(1))))
+    .filter((v) => v !== null && Number.isFinite(v) && (!chart.log || v > 0));
+  const [left, right] = [Math.min(...xs), Math.max(...xs)];
+  let [low, high] = [Math.min(...values), Math.max(...values)];
+  if (chart.log) [low, high] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  else if (chart.stacked) low = 0;
+  else {
+    const margin = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
+    [low, high] = [low >= 0 ? Math.max(0, low - margin) : low - margin, high + margin];
+  }
+  if (high === low) high = low + 1;
+  const spanX = right - left || 1;
+  const place = (v) => (chart.log ? Math.log10(Math.max(v, 1e-12)) : v);
+  const { width, height, left: l, right: r, top: t, bottom: b } = SIZE;
+  return {
+    left, right, low, high,
+    x: (v) => l + ((v - left) / spanX) * (width - l - r),
+    y: (v) => height - b - ((place(v) - low) / (high - low)) * (height - t - b),
+  };
+}
+
+function drawAxes(svg, chart, at) {
+  const yTicks = chart.log
+    ? Array.from({ length: at.high - at.low + 1 }, (_, i) => 10 ** (at.low + i))
+    : ticks(at.low, at.high, 4);
+  for (const value of yTicks) {
+    const y = at.y(value);
+    svgElement("line", { class: "grid", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y, y2: y }, svg);
+    svgElement("text", { x: SIZE.left - 6, y: y + 4, "text-anchor": "end" }, svg, shortNumber(value));
+  }
+  for (const value of ticks(at.left, at.right, 6).filter(Number.isInteger))
+    svgElement("text", { x: at.x(value), y: SIZE.height - 6, "text-anchor": "middle" }, svg, value);
+}
+
+const path = (points) => "M" + points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
+
+function ribbon(points, at) {
+  return path([
+    ...points.map(([x, , high]) => [at.x(x), at.y(high)]),
+    ...points.slice().reverse().map(([x, low]) => [at.x(x), at.y(low)]),
+  ]);
+}
+
+function drawSeries(svg, chart, one, at) {
+  const colour = `var(--c${one.colour % 6})`;
+  if (one.area) {
+    const style = `fill: ${colour}; opacity: 0.75`;
+    return svgElement("path", { d: ribbon(one.area, at), style }, svg);
+  }
+  const band = one.points.filter((p) => p.length > 3 && p[2] !== null).map((p) => [p[0], p[2], p[3]]);
+  if (band.length > 1)
+    svgElement("path", { d: ribbon(band, at), style: `fill: ${colour}; opacity: 0.16` }, svg);
+  const line = one.points.filter((p) => p[1] !== null && (!chart.log || p[1] > 0));
+  const drawn = line.map((p) => [at.x(p[0]), at.y(p[1])]);
+  const style = `fill: none; stroke: ${colour}; stroke-width: 2; stroke-linejoin: round`;
+  svgElement("path", { d: path(drawn), style, "stroke-dasharray": one.dash }, svg);
+  if (drawn.length < 12)
+    for (const [cx, cy] of drawn) svgElement("circle", { cx, cy, r: 3, style: `fill: ${colour}` }, svg);
+}
+
+function describe(one, x) {
+  const point = one.points.find((p) => p[0] === x);
+  if (!point || point[1] === null) return null;
+  const band = point.length > 3 && point[2] !== null ? `  [${point[2]}, ${point[3]}]` : "";
+  return `${one.label}: ${point[1]}${band}`;
+}
+
+function drawChart(chart) {
+  const series = (chart.stacked ? stack(chart.series) : chart.series).filter((s) => s.points.length);
+  const figure = document.createElement("figure");
+  figure.className = "card";
+  const caption = document.createElement("figcaption");
+  const note = document.createElement("small");
+  note.textContent = chart.note;
+  caption.append(chart.title, note);
+  const keys = document.createElement("div");
+  keys.className = "keys";
+  for (const one of series) {
+    const key = document.createElement("span");
+    key.style.setProperty("--series", `var(--c${one.colour % 6})`);
+    key.textContent = one.label;
+    keys.append(key);
+  }
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${SIZE.width} ${SIZE.height}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${chart.title}, ${chart.note}`);
+  const at = scales(chart, series);
+  drawAxes(svg, chart, at);
+  for (const one of series) drawSeries(svg, chart, one, at);
+  followPointer(svg, series, at);
+  figure.append(caption, keys, svg);
+  return figure;
+}
+
+function followPointer(svg, series, at) {
+  const cursor = svgElement("line", { class: "cursor", y1: SIZE.top, y2: SIZE.height - SIZE.bottom, visibility: "hidden" }, svg);
+  const xs = [...new Set(series.flatMap((s) => s.points.map((p) => p[0])))];
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const wanted = ((event.clientX - box.left) / box.width) * SIZE.width;
+    const x = xs.reduce((a, b) => (Math.abs(at.x(a) - wanted) < Math.abs(at.x(b) - wanted) ? a : b));
+    cursor.setAttribute("x1", at.x(x));
+    cursor.setAttribute("x2", at.x(x));
+    cursor.setAttribute("visibility", "visible");
+    const lines = series.map((s) => describe(s, x)).filter(Boolean);
+    showTooltip(event, [`step ${x}`, ...lines].join("\n"));
+  });
+  svg.addEventListener("pointerleave", () => {
+    cursor.setAttribute("visibility", "hidden");
+    showTooltip(null);
+  });
+}
+
+function showTooltip(event, text) {
+  const tooltip = document.getElementById("tooltip");
+  tooltip.hidden = !event;
+  if (!event) return;
+  tooltip.textContent = text;
+  const { width, height } = tooltip.getBoundingClientRect();
+  const left = Math.min(event.clientX + 14, innerWidth - width - 8);
+  const top = event.clientY + 16 + height > innerHeight ? event.clientY - height - 10 : event.clientY + 16;
+  tooltip.style.left = `${Math.max(4, left)}px`;
+  tooltip.style.top = `${top}px`;
+}
