@@ -79,7 +79,12 @@ def test_interrupted_run_says_how_to_go_on_and_does(folder: Path) -> None:
     assert f"step {len(done) + 1}/{STEPS}" in output and f"step {len(done)}/" not in output
     assert "scgrpo report runs/run" in output
     assert steps_of(folder) == list(range(1, STEPS + 1))
-    assert (folder / "runs" / "run" / "model" / "config.json").is_file()
+    run = folder / "runs" / "run"
+    assert (run / "model" / "config.json").is_file()
+
+    result = CliRunner().invoke(app, ["report", str(run)])
+    assert result.exit_code == 0, result.output
+    assert "<html" in (run / "report.html").read_text()[:500]
 
 
 def test_reward_that_fails_is_one_sentence_and_a_failure(
