@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PrinterCallback,
+    TrainerCallback,
+)
 
 import scgrpo
 from scgrpo.presets import load_preset
@@ -140,6 +146,7 @@ def _build_trainer(
         trainer.add_callback(
             EvaluationCallback(trainer, folder, source.evaluation, source.verify, config)
         )
+    trainer.remove_callback(PrinterCallback)
     for callback in (RunFolderCallback(folder), *callbacks):
         trainer.add_callback(callback)
     return trainer
