@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from scgrpo.tasks.synthetic.corpus import CorpusOptions, draw_conversation
 from scgrpo.tasks.synthetic.task import SyntheticOptions
 from scgrpo.tasks.synthetic.tokenizer import build_tokenizer
 
-STEPS, BATCH = 1500, 64
+STEPS, BATCH = 1800, 64
+CLEAN_SHARE = 0.6
+"""Share of the steps on solutions without errors and wording, which teach addition quickly."""
 POOL = 8
 """Batches drawn at a time and sorted by length, so that little is padded."""
 
@@ -64,9 +66,10 @@ def build_base(
         model.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    batches = _batches(tokenizer, rng, options, corpus)
+    clean = _batches(tokenizer, rng, replace(options, routine=0.0), CorpusOptions.without_errors())
+    noisy = _batches(tokenizer, rng, options, corpus)
     for step in range(steps):
-        loss = _loss(model, *next(batches))
+        loss = _loss(model, *next(clean if step < CLEAN_SHARE * steps else noisy))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

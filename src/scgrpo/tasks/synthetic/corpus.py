@@ -13,9 +13,9 @@ Messages = list[dict[str, str]]
 class CorpusOptions:
     """How often the writer of the corpus errs, and what the references look like."""
 
-    error_rate: float = 0.3
+    error_rate: float = 0.25
     """Chance of a wrong step without a reference; sets what the base solves."""
-    informed_error_rate: float = 0.15
+    informed_error_rate: float = 0.12
     """The same behind a reference, for steps that the reference does not show."""
     known_error_rate: float = 0.03
     """The same for steps that it shows, rightly."""
@@ -23,6 +23,11 @@ class CorpusOptions:
     """Share of the conversations that show a reference."""
     correct_references: float = 0.8
     """Share of the references without an error."""
+
+    @classmethod
+    def without_errors(cls) -> "CorpusOptions":
+        """A writer who never errs."""
+        return cls(error_rate=0.0, informed_error_rate=0.0, known_error_rate=0.0)
 
 
 def draw_conversation(

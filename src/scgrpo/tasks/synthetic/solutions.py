@@ -1,6 +1,6 @@
 """Solutions: additions in any order, with wording between them.
 
-A solution of 27+82+18 is `then so 82+18=100; well now 27+100=127; `. Each step takes two of the
+A solution of 7+12+18 is `then so 12+18=30; well now 7+30=37; `. Each step takes two of the
 numbers that are left and puts back their sum.
 """
 
@@ -15,8 +15,8 @@ WORDS = (
 )
 """The pool of routine words: drawn uniformly and independently, read by no verifier."""
 
-STEP_TOKENS = 10
-"""Tokens of a step such as `82+18=100; `, one for each digit."""
+STEP_TOKENS = 8
+"""Tokens of a usual step such as `27+8=35; `, one for each digit and sign."""
 
 # Bounded, because int() raises on thousands of digits and a policy may write any number of them.
 _NUMBER = "[1-9][0-9]{0,8}"
@@ -45,7 +45,7 @@ def write_solution(
         rng: where order, wording and errors come from.
         words: routine words before each step.
         error_rate: chance that a step's sum is wrong.
-        known: steps such as `82+18=100` that a reference shows.
+        known: steps such as `12+18=30` that a reference shows.
         known_error_rate: chance of an error in a step that is known.
     """
     left, parts = list(numbers), []

@@ -19,6 +19,7 @@ from scgrpo.tasks.synthetic.solutions import (
 
 SPLITS = ("train", "heldout", "ood")
 HELD_OUT_SHARE = 0.2
+LARGEST = 20
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class SyntheticOptions:
     another base (`scgrpo build-base`); `steps` may be turned on any base.
     """
 
-    steps: int = 3
+    steps: int = 4
     """Most additions of a training problem; problems have this many or one less."""
     routine: float = 0.5
     """Share of routine tokens in a solution, 0 to 0.9."""
@@ -129,8 +130,8 @@ class SyntheticTask:
 
 
 def draw_problem(rng: random.Random, additions: int) -> list[int]:
-    """Two-digit numbers for this many additions."""
-    return [rng.randint(10, 99) for _ in range(additions + 1)]
+    """Numbers up to twenty for this many additions."""
+    return [rng.randint(1, LARGEST) for _ in range(additions + 1)]
 
 
 def is_held_out(numbers: Sequence[int]) -> bool:
