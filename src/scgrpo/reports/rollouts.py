@@ -64,7 +64,7 @@ def _compact(run: int, row: Row) -> Row:
         "tokens": row["tokens"],
         "written": "".join("1" if own else "0" for own in row["written"]),
         "kl": [_digits(v, 4) for v in row["kl"]] if has_kl else None,
-        "weight": [_digits(v, 3) for v in row["weight"]] if has_kl else None,
+        "weight": [_digits(v, 4) for v in row["weight"]] if has_kl else None,
         "student": _top(row["student_top"]),
         "teacher": _top(row["teacher_top"]),
     }

@@ -64,7 +64,8 @@ class Run:
 
     def _read_jsonl(self, path: Path) -> list[Row]:
         rows: list[Row] = []
-        for line in path.read_text(errors="replace").splitlines():
+        # str.splitlines would also split at characters that JSON allows inside a string.
+        for line in filter(None, path.read_text(errors="replace").split("\n")):
             try:
                 rows.append(json.loads(line))
             except ValueError:

@@ -100,7 +100,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text().splitlines():
+    for line in filter(None, path.read_text().split("\n")):
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -1,7 +1,7 @@
 "use strict";
 // Line and area charts in SVG, drawn from the page's data; colours follow the theme.
 const SVG = "http://www.w3.org/2000/svg";
-const SIZE = { width: 520, height: 240, left: 46, right: 8, top: 8, bottom: 24 };
+const SIZE = { width: 400, height: 210, left: 44, right: 8, top: 8, bottom: 22 };
 
 function svgElement(name, attributes, parent, text) {
   const element = document.createElementNS(SVG, name);

@@ -129,16 +129,16 @@ class Heatmap {
     [...this.tokens.children].forEach((token, i) => {
       token.classList.toggle("idle", !this.isWritten(i));
       const [channel, opacity] = this.tint(i);
-      token.style.background = this.isWritten(i) ? `rgba(var(${channel}), ${(0.6 * opacity).toFixed(3)})` : "";
+      token.style.background = this.isWritten(i) ? `rgba(var(${channel}), ${(0.7 * opacity).toFixed(3)})` : "";
     });
     this.drawLegend();
   }
 
   drawLegend() {
     const ends = {
-      weight: ["f = 0", "1", "rgba(var(--heat), 0), rgba(var(--heat), .6)"],
-      kl: ["D = 0", `${shortNumber(this.scale)} nats (P99)`, "rgba(var(--heat), 0), rgba(var(--heat), .6)"],
-      credit: [`f\u00b7A = ${shortNumber(-this.scale)}`, shortNumber(this.scale), "rgba(var(--minus), .6), transparent, rgba(var(--plus), .6)"],
+      weight: ["f = 0", "1", "rgba(var(--heat), 0), rgba(var(--heat), .7)"],
+      kl: ["D = 0", `${shortNumber(this.scale)} nats (P99)`, "rgba(var(--heat), 0), rgba(var(--heat), .7)"],
+      credit: [`f\u00b7A = ${shortNumber(-this.scale)}`, shortNumber(this.scale), "rgba(var(--minus), .7), transparent, rgba(var(--plus), .7)"],
     }[this.mode];
     const bar = document.createElement("b");
     bar.style.background = `linear-gradient(90deg, ${ends[2]})`;
