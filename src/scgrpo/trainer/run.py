@@ -20,7 +20,7 @@ from transformers import (
 import scgrpo
 from scgrpo.presets import load_preset
 from scgrpo.trainer.callbacks import EvaluationCallback, RunFolderCallback
-from scgrpo.trainer.checkpoint import last_complete_checkpoint
+from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.data import Source, load_source
 from scgrpo.trainer.rewards import RewardError
@@ -30,6 +30,8 @@ from scgrpo.trainer.trainer import SCGRPOTrainer
 
 TINY_BASE = Path(scgrpo.__file__).parent / "assets" / "tiny-base"
 INSPECTED_ROLLOUTS = 16
+MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
+"""Keys that a resumed run may have otherwise than when it was begun."""
 
 RUN_DEFAULTS: dict[str, Any] = {
     "logging_steps": 1,
@@ -69,13 +71,20 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     args = trainer_arguments(config, source, folder)
     checkpoint = _checkpoint_to_resume(config, folder)
     _check_same_run(config, folder, resuming=checkpoint is not None)
+    done = _step_of(checkpoint) if checkpoint else 0
+    is_done = 0 < args.max_steps <= done
+    if is_done and (folder.model / "config.json").exists():
+        return folder.path
     trainer = _build_trainer(config, source, args, folder, callbacks)
     if trainer.accelerator.is_main_process:
         folder.write_config(describe(config, args))
         if checkpoint is not None:
-            folder.rewind(int(checkpoint.name.rpartition("-")[2]))
-    _train(trainer, checkpoint)
-    if trainer.state.global_step >= trainer.state.max_steps:
+            folder.rewind(done)
+    if is_done:
+        trainer._load_from_checkpoint(str(checkpoint))
+    else:
+        _train(trainer, checkpoint)
+    if is_done or trainer.state.global_step >= trainer.state.max_steps:
         trainer.save_model(str(folder.model))
     return folder.path
 
@@ -177,12 +186,16 @@ def _checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
     if config.resume == "auto":
         return last_complete_checkpoint(folder.checkpoints)
     path = Path(config.resume)
-    if not path.is_dir():
+    if not is_complete(path) or not path.name.rpartition("-")[2].isdigit():
         raise ValueError(
-            f"resume is {config.resume!r}, which is no checkpoint folder; use auto, never, or a "
+            f"resume is {config.resume!r}, which is no whole checkpoint; use auto, never, or a "
             "folder checkpoint-N."
         )
     return path
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
@@ -196,15 +209,18 @@ def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> 
                 "set resume=auto."
             )
         return
-    now, then = asdict(config), before["run"]
-    free = {"resume", "output_dir", "name"}
-    changed = [key for key in now if key not in free and now[key] != then.get(key)]
+    now, then = _flat(asdict(config)), _flat(before["run"])
+    changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
     if changed:
-        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now[k]!r}" for k in changed)
+        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
         raise ValueError(
             f"{folder.path} was begun with another config ({difference}); choose another name, or "
             "restore these keys to resume it."
         )
+
+
+def _flat(run: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in run.items() if k != "trainer"} | run["trainer"]
 
 
 def _plain(value: Any) -> Any:
