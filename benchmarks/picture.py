@@ -1,0 +1,41 @@
+"""The README's picture: the heatmap of a report, as Chromium draws it.
+
+python benchmarks/picture.py runs/demo/report.html docs/heatmap.png [--rollout N] [--mode weight]
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+HEAVIEST = """() => {
+  const weight = heatmap.rollout.weight;
+  heatmap.point(weight.indexOf(Math.max(...weight)));
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("report", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--rollout", type=int, help="number of the rollout on the page")
+    parser.add_argument("--mode", default="weight", choices=["weight", "kl", "credit"])
+    options = parser.parse_args()
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1180, "height": 900}, device_scale_factor=1.5)
+        page.goto(options.report.resolve().as_uri())
+        if options.rollout is not None:
+            page.evaluate(f"heatmap.show(heatmap.rollouts[{options.rollout}])")
+        page.locator(f'input[value="{options.mode}"]').check(force=True)
+        page.evaluate(HEAVIEST)
+        page.locator("#heatmap").screenshot(path=options.output)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
