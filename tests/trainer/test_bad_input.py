@@ -1,11 +1,12 @@
 """What a new user gets wrong: one sentence that names the value, the place and the remedy."""
 
 import pytest
+import torch
 from datasets import Dataset
 
 from scgrpo import SCGRPOConfig
 from scgrpo.trainer.checkpoint import CheckpointError
-from scgrpo.trainer.rewards import RewardError
+from scgrpo.trainer.rewards import RewardError, check_verifier_range
 from tests.trainer.runs import config, trainer, vowels
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
@@ -37,6 +38,12 @@ def raising(completions, **_):
 def test_rewards(tmp_path, reward, message):
     with pytest.raises(RewardError, match=message):
         trainer(config(tmp_path), reward=reward).train()
+
+
+def test_verifier_that_is_no_function_is_checked_too():
+    with pytest.raises(RewardError, match=r"'env' gave the reward 1\.5, but a verifier's"):
+        check_verifier_range(torch.tensor([[0.0, float("nan"), 1.5]]), "env")
+    check_verifier_range(torch.tensor([[0.0, float("nan"), 1.0]]), "env")
 
 
 def test_async_rewards_are_checked_too(tmp_path):

@@ -6,6 +6,7 @@ from functools import update_wrapper
 from typing import Any
 
 import torch
+from torch import Tensor
 from trl.trainer.utils import is_async_callable
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -84,6 +85,20 @@ def check_rewards(rewards: Any, expected: int, name: str, is_verifier: bool) -> 
             "completions; it must return exactly one per completion."
         )
     return [_check_reward(r, row, name, is_verifier) for row, r in enumerate(rewards)]
+
+
+def check_verifier_range(reward: Tensor, name: str) -> None:
+    """Refuse verifier rewards outside of [0, 1], whoever gave them: a model or an environment too.
+
+    Raises:
+        RewardError: naming the first such reward.
+    """
+    outside = reward[(reward < 0) | (reward > 1)]
+    if outside.numel():
+        raise RewardError(
+            f"the verifier '{name}' gave the reward {outside[0].item():g}, but a verifier's rewards "
+            "lie in [0, 1]; rescale them, or name another one in SCGRPOConfig(verifier=...)."
+        )
 
 
 def _check_reward(reward: Any, row: int, name: str, is_verifier: bool) -> float | None:

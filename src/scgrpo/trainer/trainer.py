@@ -22,7 +22,7 @@ from scgrpo.trainer.checks import check_dataset, check_prompts, context_length, 
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.records import rollout_records
-from scgrpo.trainer.rewards import checked
+from scgrpo.trainer.rewards import check_verifier_range, checked
 from scgrpo.trainer.rollouts import Rollouts
 from scgrpo.trainer.sampling import ResumableRepeatSampler
 
@@ -157,8 +157,7 @@ class SCGRPOTrainer(GRPOTrainer):
         with self._timed("prepare"):
             inputs = super()._prepare_inputs(generation_batch)
             if not self._weighed:
-                self._weigh_tokens()
-                # The slice that TRL has just taken is one of those that were weighed in place.
+                self._weigh_tokens()  # in place: what TRL has just handed out is among them
         return inputs
 
     # --- the method ---
@@ -167,6 +166,7 @@ class SCGRPOTrainer(GRPOTrainer):
         rewards = self._rollouts.reward_per_func
         assert rewards is not None
         reward_NG = rewards[:, self._verifier].view(-1, self.num_generations).float().cpu()
+        check_verifier_range(reward_NG, self.reward_func_names[self._verifier])
         method = self.args.method
         route_N = route_groups(reward_NG, method.reference_set, method.solve_threshold)
         count = len(batch["completion_ids"])
