@@ -96,8 +96,8 @@ def check_verifier_range(reward: Tensor, name: str) -> None:
     outside = reward[(reward < 0) | (reward > 1)]
     if outside.numel():
         raise RewardError(
-            f"the verifier '{name}' gave the reward {outside[0].item():g}, but a verifier's rewards "
-            "lie in [0, 1]; rescale them, or name another one in SCGRPOConfig(verifier=...)."
+            f"the verifier '{name}' gave the reward {outside[0].item():g}, but a verifier's "
+            "rewards lie in [0, 1]; rescale them, or name another one in SCGRPOConfig(verifier=...)."
         )
 
 
