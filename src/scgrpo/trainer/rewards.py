@@ -97,7 +97,8 @@ def check_verifier_range(reward: Tensor, name: str) -> None:
     if outside.numel():
         raise RewardError(
             f"the verifier '{name}' gave the reward {outside[0].item():g}, but a verifier's "
-            "rewards lie in [0, 1]; rescale them, or name another one in SCGRPOConfig(verifier=...)."
+            "rewards lie in [0, 1]; rescale them, or name another one in "
+            "SCGRPOConfig(verifier=...)."
         )
 
 
