@@ -97,6 +97,11 @@ def test_corpus_never_shows_a_held_out_problem():
         assert not is_held_out([int(n) for n in prompt[-1]["content"].split("+")])
 
 
+def test_a_split_ends_where_there_are_no_more_problems():
+    rows = SyntheticTask(steps=1).rows("train")
+    assert len(rows) == sum(not is_held_out([a, b]) for a in range(1, 21) for b in range(1, 21))
+
+
 def test_rows_are_the_same_for_the_same_options():
     assert SyntheticTask(seed=3).rows("ood")[:] == SyntheticTask(seed=3).rows("ood")[:]
     assert SyntheticTask(seed=3).rows("ood")[:] != SyntheticTask(seed=4).rows("ood")[:]

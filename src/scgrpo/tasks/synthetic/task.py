@@ -20,6 +20,8 @@ from scgrpo.tasks.synthetic.solutions import (
 SPLITS = ("train", "heldout", "ood")
 HELD_OUT_SHARE = 0.2
 LARGEST = 20
+PATIENCE = 10_000
+"""Draws in a row without a new problem, after which a split has all that there are."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class SyntheticOptions:
     seed: int = 0
     """Seed of the rows."""
     train_size: int = 4096
-    """Rows of the training split."""
+    """Rows of the training split; fewer where there are not so many problems."""
     heldout_size: int = 512
     """Rows of the held-out split; its problems never occur in training."""
     ood_size: int = 256
@@ -96,10 +98,14 @@ class SyntheticTask:
             raise ValueError(f"split is {split!r}; the synthetic task has {', '.join(SPLITS)}.")
         rng = random.Random(f"{self.options.seed}/{split}")
         problems: dict[str, list[int]] = {}
-        while len(problems) < asdict(self.options)[f"{split}_size"]:
+        in_vain = 0
+        while len(problems) < asdict(self.options)[f"{split}_size"] and in_vain < PATIENCE:
             numbers = draw_problem(rng, self._additions(split, rng))
-            if is_held_out(numbers) == (split != "train"):
-                problems.setdefault("+".join(map(str, numbers)), numbers)
+            text = "+".join(map(str, numbers))
+            if text in problems or is_held_out(numbers) != (split != "train"):
+                in_vain += 1
+            else:
+                problems[text], in_vain = numbers, 0
         return Dataset.from_list([_row(text, numbers) for text, numbers in problems.items()])
 
     def verify(self, completions: list[Any], **columns: Any) -> list[float]:
