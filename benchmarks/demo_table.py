@@ -20,7 +20,6 @@ from scgrpo.cli.jobs import Job, cores, run_jobs
 from scgrpo.evaluation.metrics import avg_at_k, interval, pass_at_k
 from scgrpo.evaluation.records import read_records, reward_matrix
 from scgrpo.trainer.base_model import SyntheticOptions
-from scgrpo.trainer.run_folder import read_jsonl
 
 K, PROBLEMS, RESAMPLES = 8, 256, 2000
 SPLITS = ("heldout", "ood")
@@ -88,18 +87,6 @@ def estimate(rewards_SPK: np.ndarray, statistic: Any) -> str:
     return f"{statistic(rewards_SPK.reshape(-1, K)):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def training_facts(options: argparse.Namespace, name: str) -> dict[str, float]:
-    rows = read_jsonl(Path(options.output) / name / "metrics.jsonl")
-    passes = [
-        sum(
-            row.get(f"time/{part}") or 0.0
-            for part in ("generate", "student_pass", "teacher_pass", "update")
-        )
-        for row in rows
-    ]
-    return {"seconds_per_step": float(np.median(passes))}
-
-
 def table(options: argparse.Namespace, methods: dict[str, list[str]]) -> str:
     seeds = len(options.seeds)
     lines = [
@@ -109,9 +96,8 @@ def table(options: argparse.Namespace, methods: dict[str, list[str]]) -> str:
         f"Machine: {platform.machine()}, {cores()} cores, one thread a run, no GPU, "
         f"torch {torch.__version__}.",
         "",
-        f"| model | held-out Avg@{K} | held-out Pass@{K} | o.o.d. Avg@{K} | o.o.d. Pass@{K} "
-        "| s / step |",
-        "|---|---|---|---|---|---|",
+        f"| model | held-out Avg@{K} | held-out Pass@{K} | o.o.d. Avg@{K} | o.o.d. Pass@{K} |",
+        "|---|---|---|---|---|",
     ]
     for label, names in methods.items():
         cells = [
@@ -119,9 +105,7 @@ def table(options: argparse.Namespace, methods: dict[str, list[str]]) -> str:
             for split in SPLITS
             for statistic in (avg_at_k, pass_at_k)
         ]
-        trained = [n for n in names if n != "base"]
-        cost = [training_facts(options, n)["seconds_per_step"] for n in trained]
-        lines.append(f"| {label} | {' | '.join(cells)} | {np.median(cost) if cost else 0:.2f} |")
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
