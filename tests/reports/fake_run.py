@@ -43,7 +43,7 @@ def write_run(
     for step in range(1, steps + 1):
         run.append_metrics(metrics(rng, preset, step, steps))
     for step in range(0, steps + 1, eval_steps) if eval_steps else []:
-        write_evaluation(run.evaluation(step), rng, preset, step / steps, step)
+        write_evaluation(run.evaluation(step), rng, preset, step / max(steps, 1), step)
     for step in range(0, steps + 1, rollout_steps) if rollout_steps else []:
         run.write_rollouts(step, rollouts(rng, preset, step, long))
     return folder

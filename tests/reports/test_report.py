@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
+from scgrpo.evaluation.metrics import avg_at_k, bootstrap_interval, pass_at_k
+from scgrpo.reports import rollouts as carried
 from scgrpo.reports import write_report
-from scgrpo.reports.charts import all_charts, hierarchical_interval
+from scgrpo.reports.charts import all_charts, evaluation_points, hierarchical_interval
 from scgrpo.reports.rollouts import chosen_rollouts
-from scgrpo.reports.runs import by_method, load_runs, read_rollouts
-from tests.reports.fake_run import write_run
+from scgrpo.reports.runs import by_method, load_runs
+from scgrpo.trainer.run_folder import RunFolder
+from tests.reports.fake_run import K, write_run
 
 
 @pytest.fixture(scope="module")
@@ -76,23 +78,62 @@ def test_metric_curves_are_the_logged_numbers(runs):
 
 
 def test_rollouts_on_the_page_are_those_of_the_tables(runs):
-    chosen, logged = chosen_rollouts(load_runs(runs[:1]))
-    tables = sorted((runs[0] / "rollouts").glob("*.parquet"))
-    assert logged == sum(pq.read_metadata(t).num_rows for t in tables)
-    assert {r["step"] for r in chosen} == {0, 50, 100}
-    assert {r["route"] for r in chosen} == {"partial", "none", "plain"}
-    rows = {(r["step"], r["group"], r["index"]): r for t in tables for r in read_rollouts(t)}
-    for rollout in chosen:
+    chosen = chosen_rollouts(load_runs(runs[:1]))
+    texts, tables = chosen["texts"], sorted((runs[0] / "rollouts").glob("*.parquet"))
+    assert chosen["logged"] == sum(pq.read_metadata(t).num_rows for t in tables)
+    assert {r["step"] for r in chosen["rollouts"]} == {0, 50, 100}
+    assert {r["route"] for r in chosen["rollouts"]} == {"partial", "none", "plain"}
+    assert sum(r["teacher"] is not None for r in chosen["rollouts"]) > 0
+    rows = {
+        (r["step"], r["group"], r["index"]): r for t in tables for r in pq.read_table(t).to_pylist()
+    }
+    for rollout in chosen["rollouts"]:
         row = rows[rollout["step"], rollout["group"], rollout["index"]]
-        assert rollout["tokens"] == row["tokens"]
+        assert [texts[t] for t in rollout["tokens"]] == row["tokens"]
+        assert texts[rollout["prompt"]] == row["prompt"]
+        reference = rollout["referenceText"]
+        assert (None if reference is None else texts[reference]) == row["reference_text"]
         assert [c == "1" for c in rollout["written"]] == row["written"]
         assert rollout["reward"] == row["reward"] and rollout["reference"] == row["reference"]
         if row["kl"] is None:
             assert rollout["kl"] is None and rollout["weight"] is None
         else:
             assert rollout["kl"] == pytest.approx(row["kl"], rel=1e-3)
-            assert rollout["weight"] == pytest.approx(row["weight"], rel=2e-3)
-    assert sum(r["teacher"] is not None for r in chosen) > 0
+            assert rollout["weight"] == pytest.approx(row["weight"], rel=1e-3)
+        if rollout["teacher"] is not None:
+            said = [[texts[top[0]], top[1]] for top in rollout["teacher"]]
+            logged = [top[0] for top in row["teacher_top"]]
+            assert [token for token, _ in said] == [top["token"] for top in logged]
+            assert [p for _, p in said] == pytest.approx([t["prob"] for t in logged], abs=1e-3)
+
+
+def test_long_rollouts_stay_within_the_budget(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(carried, "TOKENS", 900)
+    monkeypatch.setattr(carried, "TOKENS_WITH_TOPS", 150)
+    chosen = chosen_rollouts(load_runs(runs[:1]))["rollouts"]
+    assert sum(len(r["tokens"]) for r in chosen) <= 900
+    assert {(r["step"], r["route"]) for r in chosen} == {
+        (step, route) for step in (0, 50, 100) for route in ("partial", "none", "plain")
+    }
+    assert 0 < sum(len(r["tokens"]) for r in chosen if r["teacher"]) <= 150
+    monkeypatch.setattr(carried, "TOKENS", 1)
+    chosen = chosen_rollouts(load_runs(runs[:1]))["rollouts"]
+    assert [r["route"] for r in chosen] == ["partial", "none", "plain"]
+
+
+def test_unscored_rollouts_and_unbounded_divergences(tmp_path):
+    run = write_run(tmp_path / "run", steps=2, eval_steps=0, rollout_steps=2)
+    file = run / "rollouts" / "step_000002.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[0]["reward"] = float("nan")
+    rows[0]["kl"][3] = float("inf")
+    RunFolder(run).write_rollouts(2, rows)
+    (found,) = [
+        r
+        for r in page_data(write_report([run], tmp_path / "x.html"))["rollouts"]
+        if (r["step"], r["group"], r["index"]) == (2, 0, 0)
+    ]
+    assert found["reward"] is None and found["kl"][3] is None
 
 
 def test_one_file_that_needs_nothing_else(runs, tmp_path):
@@ -101,7 +142,7 @@ def test_one_file_that_needs_nothing_else(runs, tmp_path):
     assert not re.search(r'(?:src|href)="(?!data:)', text)
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert len(page_data(page)["rollouts"]) == 3 * 3 * 16
-    assert "144 of 360" in text
+    assert "144 of 360 logged rollouts" in text
     assert page.stat().st_size < 1_500_000
 
 
@@ -109,16 +150,71 @@ def test_summary_tiles(runs, tmp_path):
     text = write_report(runs[2:], tmp_path / "one.html").read_text()
     before, after = (avg_at_k(rewards_of(runs[2], step, "heldout")) for step in (0, 100))
     assert f"{before:.3f}</span>" in text and f"{after:.3f}</p>" in text
+    for step, said in ((0, "before"), (100, "step 100")):
+        interval = bootstrap_interval(rewards_of(runs[2], step, "heldout"), avg_at_k)
+        assert "{}: {:.3f} to {:.3f}".format(said, *interval) in text
     assert ">3 min 08 s<" in text
 
 
 def test_missing_parts_are_said(tmp_path):
-    bare = write_run(tmp_path / "bare", eval_steps=0, rollout_steps=0)
+    bare = write_run(tmp_path / "bare", steps=5, eval_steps=0, rollout_steps=0)
     with (bare / "metrics.jsonl").open("a") as file:
         file.write('{"step": 101, "rew')
     text = write_report([bare], tmp_path / "bare.html").read_text()
-    for note in ("bare has no evaluations.", "no logged rollouts", "ends in a half-written line"):
+    for note in ("bare has no evaluations.", "no logged rollouts", "holds a half-written line"):
         assert note in text
+
+
+def test_broken_parts_are_left_out_and_said(tmp_path):
+    run = write_run(tmp_path / "run", steps=4, eval_steps=2, rollout_steps=2)
+    (run / "rollouts" / "step_000002.parquet").write_bytes(b"PAR1 cut")
+    short = run / "eval" / "step_000002.jsonl"
+    short.write_text(short.read_text()[:-30])
+    metrics = (run / "metrics.jsonl").read_text().split("\n")
+    (run / "metrics.jsonl").write_text("\n".join([metrics[0], "}", *metrics[1:]]))
+    page = write_report([run], tmp_path / "x.html")
+    text = page.read_text()
+    for note in ("step_000002.parquet is unreadable", "is not whole for ood", "half-written line"):
+        assert note in text
+    assert {r["step"] for r in page_data(page)["rollouts"]} == {0, 4}
+    charts = {c["title"]: c for c in page_data(page)["charts"]}
+    ood, heldout = (charts[f"Avg@8, {n}"] for n in ("out of distribution", "held-out"))
+    assert [p[0] for p in ood["series"][0]["points"]] == [0, 4]
+    assert [p[0] for p in heldout["series"][0]["points"]] == [0, 2, 4]
+    assert len(charts["Entropy"]["series"][0]["points"]) == 4
+
+
+def test_run_before_its_first_step(tmp_path):
+    run = write_run(tmp_path / "new", steps=0, eval_steps=0, rollout_steps=0)
+    (run / "metrics.jsonl").touch()
+    assert "new has logged no step yet." in write_report([run], tmp_path / "x.html").read_text()
+
+
+def test_settings_tell_runs_of_one_preset_apart(tmp_path):
+    bare = {"steps": 2, "eval_steps": 0, "rollout_steps": 0}
+    runs = [
+        write_run(tmp_path / f"run-{i}", seed=i, method={"threshold_percentile": p}, **bare)
+        for i, p in enumerate((75.0, 90.0, 75.0))
+    ]
+    methods = by_method(load_runs(runs))
+    assert {name: [run.name for run in own] for name, own in methods.items()} == {
+        "sc-grpo (threshold_percentile 75.0)": ["run-0", "run-2"],
+        "sc-grpo (threshold_percentile 90.0)": ["run-1"],
+    }
+
+
+def test_seeds_are_matched_by_problem(tmp_path):
+    bare = {"steps": 0, "eval_steps": 1, "rollout_steps": 0}
+    runs = [write_run(tmp_path / f"run-{i}", seed=i, **bare) for i in range(2)]
+    for run in runs:
+        (run / "metrics.jsonl").touch()
+    before = evaluation_points(load_runs(runs), "heldout", avg_at_k)
+    file = runs[1] / "eval" / "step_000000.jsonl"
+    lines = file.read_text().split("\n")[:-1]
+    file.write_text("\n".join(reversed(lines)))
+    assert evaluation_points(load_runs(runs), "heldout", avg_at_k) == before
+    file.write_text("\n".join(lines[K:]))
+    assert evaluation_points(load_runs(runs), "heldout", avg_at_k) == []
 
 
 def test_folder_that_is_no_run(tmp_path):
@@ -126,3 +222,7 @@ def test_folder_that_is_no_run(tmp_path):
         write_report([tmp_path / "nowhere"], tmp_path / "x.html")
     with pytest.raises(ValueError, match="at least one run folder"):
         write_report([], tmp_path / "x.html")
+    run = write_run(tmp_path / "run", steps=1, eval_steps=0, rollout_steps=0)
+    (run / "config.yaml").write_text("[1, 2")
+    with pytest.raises(ValueError, match=r"config.yaml is no YAML mapping; restore it"):
+        write_report([run], tmp_path / "x.html")

@@ -1,18 +1,26 @@
 """What the charts show: series of points and bands, ready to be drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from scgrpo.evaluation.metrics import avg_at_k, interval, pass_at_k
-from scgrpo.reports.runs import Run
+from scgrpo.evaluation.metrics import (
+    Rewards,
+    Statistic,
+    avg_at_k,
+    interval,
+    pass_at_k,
+    resampled_problems,
+)
+from scgrpo.reports.runs import Evaluation, Run
 
 Chart = dict[str, Any]
 Series = dict[str, Any]
-RESAMPLES = 400
+RESAMPLES = 2000
 SMOOTHING = 9
+SMOOTHED = f"moving mean of {SMOOTHING} steps"
 SPLIT_NAMES = {"heldout": "held-out", "ood": "out of distribution"}
 PHASES = ("generate", "student_pass", "teacher_pass", "update")
 ROUTES = ("plain", "partial", "none")
@@ -22,7 +30,7 @@ def all_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     """Every chart that the runs have data for."""
     charts = [*_evaluation_charts(methods)]
     single = [
-        ("reward", "Training reward", "mean reward of a step, smoothed"),
+        ("reward", "Training reward", SMOOTHED),
         ("entropy", "Entropy", "nats per token"),
         ("credit/weight_mean", "Mean weight f", "over active tokens"),
         ("completions/mean_length", "Completion length", "tokens"),
@@ -36,50 +44,72 @@ def all_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     return [chart for chart in charts if any(s["points"] for s in chart["series"])]
 
 
-def hierarchical_interval(
-    rewards: Sequence[np.ndarray], statistic: Callable[[Any], float]
-) -> tuple[float, float]:
-    """95 % bootstrap interval over seeds and problems; over problems alone for one seed."""
-    rng = np.random.default_rng(0)
-    stack = np.stack(rewards)
-    seeds, problems, _ = stack.shape
-    if problems < 2:
-        return float("nan"), float("nan")
-    draws = []
-    for _ in range(RESAMPLES):
-        drawn = stack[rng.integers(seeds, size=seeds)][:, rng.integers(problems, size=problems)]
-        draws.append(statistic(drawn.reshape(-1, stack.shape[2])))
+def hierarchical_interval(rewards: Sequence[Rewards], statistic: Statistic) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over problems, seeds and problems drawn together.
+
+    For one seed it is `bootstrap_interval`.
+
+    Args:
+        rewards: for each seed rewards `(P, K)` of the same problems in the same order.
+        statistic: Avg@k or Pass@k, which are means over problems.
+    """
+    scores_SP = np.array([[statistic(row[None]) for row in matrix] for matrix in rewards])
+    seeds, problems = scores_SP.shape
+    draw_RP = resampled_problems(problems, resamples=RESAMPLES, seed=0)
+    draw_RS = np.random.default_rng(1).integers(seeds, size=(len(draw_RP), seeds))
+    draws = [
+        float(scores_SP[draw_S].mean(axis=0)[draw_P].mean())
+        for draw_S, draw_P in zip(draw_RS, draw_RP, strict=True)
+    ]
     return interval(draws, 0.95)
 
 
-def evaluation_points(
-    runs: Sequence[Run], split: str, statistic: Callable[[Any], float]
-) -> list[list[float]]:
-    """[step, value, low, high] at each step that all runs of a method were evaluated at."""
-    steps = sorted(set.intersection(*(set(run.evaluations) for run in runs)))
+def evaluation_points(runs: Sequence[Run], split: str, statistic: Statistic) -> list[list[float]]:
+    """[step, value, low, high] at each step at which all evaluated runs of a method were."""
+    by_run = [
+        {step: found for (step, name), found in run.evaluations.items() if name == split}
+        for run in runs
+    ]
+    evaluated = [one for one in by_run if one]
+    if not evaluated:
+        return []
     points = []
-    for step in steps:
-        found = [run.rewards(step, split) for run in runs]
-        rewards = [matrix for _, matrix in filter(None, found)]
-        if len(rewards) < len(runs) or len({r.shape for r in rewards}) != 1:
-            continue
-        value = float(np.mean([statistic(r) for r in rewards]))
-        points.append([step, value, *hierarchical_interval(rewards, statistic)])
+    for step in sorted(set.intersection(*map(set, evaluated))):
+        rewards = _aligned([one[step] for one in evaluated])
+        if rewards:
+            value = float(np.mean([statistic(matrix) for matrix in rewards]))
+            points.append([step, value, *hierarchical_interval(rewards, statistic)])
     return points
 
 
+def _aligned(evaluations: Sequence[Evaluation]) -> list[Rewards]:
+    """Rewards of the same problems in the same order; none where problems or samples differ."""
+    first, like = evaluations[0]
+    rewards = []
+    for ids, matrix in evaluations:
+        place = {problem: row for row, problem in enumerate(ids)}
+        if set(place) != set(first) or matrix.shape != like.shape:
+            return []
+        rewards.append(matrix[[place[problem] for problem in first]])
+    return rewards
+
+
 def samples_per_problem(methods: dict[str, list[Run]], split: str) -> int | None:
-    """k of the evaluations of a split, None where there are none."""
-    for run in (run for runs in methods.values() for run in runs):
-        for step in run.evaluations:
-            found = run.rewards(step, split)
-            if found is not None:
-                return int(found[1].shape[1])
-    return None
+    """k of the evaluations of a split, the smallest of all; None where there are none."""
+    ks = [
+        matrix.shape[1]
+        for runs in methods.values()
+        for run in runs
+        for (_, name), (_, matrix) in run.evaluations.items()
+        if name == split
+    ]
+    return min(ks, default=None)
 
 
 def _evaluation_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     charts = []
+    several = any(len(runs) > 1 for runs in methods.values())
+    note = f"band: 95 % bootstrap over problems{' and seeds' if several else ''}"
     for split, name in SPLIT_NAMES.items():
         k = samples_per_problem(methods, split)
         if k is None:
@@ -89,7 +119,6 @@ def _evaluation_charts(methods: dict[str, list[Run]]) -> list[Chart]:
                 _series(method, colour, evaluation_points(runs, split, statistic))
                 for colour, (method, runs) in enumerate(methods.items())
             ]
-            note = f"{name}, band: 95 % bootstrap over problems and seeds"
             charts.append(_chart(f"{label}@{k}, {name}", note, series))
     return charts
 
@@ -121,11 +150,14 @@ def _kl_chart(method: str, runs: Sequence[Run]) -> Chart:
 def _stacked(
     method: str, runs: Sequence[Run], title: str, prefix: str, parts: Sequence[str], unit: str
 ) -> Chart:
-    series = [
-        _series(part.replace("_", " "), colour, [p[:2] for p in _seed_points(runs, prefix + part)])
-        for colour, part in enumerate(parts)
-    ]
-    return _chart(f"{title}, {method}", unit, series, stacked=True)
+    smooth = prefix == "credit/route_"
+    series = []
+    for colour, part in enumerate(parts):
+        points = [p[:2] for p in _seed_points(runs, prefix + part, smooth=smooth)]
+        if any(value for _, value in points):
+            series.append(_series(part.replace("_", " "), colour, points))
+    note = f"{unit}, {SMOOTHED}" if smooth else unit
+    return _chart(f"{title}, {method}", note, series, stacked=True)
 
 
 def _seed_points(runs: Sequence[Run], key: str, *, smooth: bool = False) -> list[list[float]]:

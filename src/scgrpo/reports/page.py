@@ -12,10 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.reports.charts import all_charts, evaluation_points, samples_per_problem
-from scgrpo.reports.rollouts import chosen_rollouts
+from scgrpo.reports.rollouts import chosen_rollouts, routes_of
 from scgrpo.reports.runs import Run, by_method, load_runs
-
-Tile = dict[str, str]
 
 
 def write_report(run_folders: Sequence[Path], output: Path) -> Path:
@@ -36,17 +34,15 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
     runs = load_runs(run_folders)
     methods = by_method(runs)
     charts = all_charts(methods)
-    rollouts, logged = chosen_rollouts(runs)
-    data = {
-        "runs": [{"name": run.name, "method": run.method} for run in runs],
-        "charts": charts,
-        "rollouts": rollouts,
-    }
+    chosen = chosen_rollouts(runs)
+    data = {"runs": [run.name for run in runs], "charts": charts, **chosen}
     html = _template().render(
-        title=" and ".join(methods),
+        title=runs[0].name if len(runs) == 1 else " and ".join(methods),
         methods=[_method_facts(name, own, methods) for name, own in methods.items()],
-        shown=len(rollouts),
-        logged=logged,
+        seeded=any(len(own) > 1 for own in methods.values()),
+        shown=len(chosen["rollouts"]),
+        logged=chosen["logged"],
+        routes=routes_of(chosen["rollouts"]),
         notes=sorted({note for run in runs for note in run.notes}),
         css=_asset("report.css"),
         scripts=[_asset("charts.js"), _asset("heatmap.js"), _asset("report.js")],
@@ -61,21 +57,21 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
 
 def _method_facts(name: str, runs: list[Run], methods: dict[str, list[Run]]) -> dict[str, Any]:
     config = runs[0].config
-    rows = [run.metrics for run in runs]
-    steps = max((row["step"] for own in rows for row in own), default=0)
+    steps = max((row["step"] for run in runs for row in run.metrics), default=0)
     seeds = ", ".join(str(run.config.get("seed", "?")) for run in runs)
+    times = [_seconds(run) for run in runs]
     facts = [
-        ("Task", str(config.get("task", "?"))),
+        ("Task", str(config.get("task") or "own data")),
         ("Model", Path(str(config.get("model", "?"))).name),
-        ("Steps", str(steps)),
+        ("Steps", f"{steps:,}"),
         ("Seeds" if len(runs) > 1 else "Seed", seeds),
-        ("Time", _duration(sum(own[-1]["time"] - own[0]["time"] for own in rows if own))),
+        ("Time a seed" if len(runs) > 1 else "Time", _duration(sum(times) / len(times))),
     ]
     return {"name": name, "facts": facts, "results": _results(runs, methods)}
 
 
-def _results(runs: list[Run], methods: dict[str, list[Run]]) -> list[Tile]:
-    """Held-out Avg@k and Pass@k, before -> after."""
+def _results(runs: list[Run], methods: dict[str, list[Run]]) -> list[dict[str, Any]]:
+    """Held-out Avg@k and Pass@k, before and after."""
     k = samples_per_problem(methods, "heldout")
     if k is None:
         return []
@@ -83,16 +79,20 @@ def _results(runs: list[Run], methods: dict[str, list[Run]]) -> list[Tile]:
     for label, statistic in (("Avg", avg_at_k), ("Pass", partial(pass_at_k, k=k))):
         points = evaluation_points(runs, "heldout", statistic)
         if points:
-            tiles.append(
-                {
-                    "label": f"Held-out {label}@{k}",
-                    "before": f"{points[0][1]:.3f}",
-                    "after": f"{points[-1][1]:.3f}",
-                    "interval": f"{points[-1][2]:.3f} to {points[-1][3]:.3f}",
-                    "step": str(points[-1][0]),
-                }
-            )
+            name = f"Held-out {label}@{k}"
+            tiles.append({"label": name, "ends": [_end(points[0]), _end(points[-1])]})
     return tiles
+
+
+def _end(point: list[float]) -> dict[str, str]:
+    step, value, low, high = point
+    spread = f"{low:.3f} to {high:.3f}" if low == low else "one problem"
+    return {"step": f"{step:,}", "value": f"{value:.3f}", "interval": spread}
+
+
+def _seconds(run: Run) -> float:
+    times = [row["time"] for row in run.metrics if row.get("time") is not None]
+    return times[-1] - times[0] if times else 0.0
 
 
 def _duration(seconds: float) -> str:

@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
-from scgrpo.evaluation.records import Record, reward_matrix
+from scgrpo.evaluation.metrics import Rewards
+from scgrpo.evaluation.records import COLUMNS, reward_matrix
 
 Row = dict[str, Any]
+Evaluation = tuple[list[str], Rewards]
+"""Problem ids, and rewards `(P, K)` in the same order."""
 
 
 @dataclass
@@ -23,54 +25,85 @@ class Run:
     notes: list[str] = field(default_factory=list)
     """What is missing, in words for the page."""
 
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
     @cached_property
     def config(self) -> Row:
-        return yaml.safe_load((self.path / "config.yaml").read_text()) or {}
+        try:
+            config = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            config = None
+        if not isinstance(config, dict):
+            raise ValueError(
+                f"{self.path / 'config.yaml'} is no YAML mapping; restore it, or leave this run "
+                "out of the report."
+            )
+        return config
+
+    @property
+    def method(self) -> Row:
+        method = self.config.get("method")
+        return method if isinstance(method, dict) else {}
+
+    @property
+    def preset(self) -> str:
+        return str(self.method.get("preset", "unknown method"))
 
     @cached_property
     def metrics(self) -> list[Row]:
-        return self._read_jsonl(self.path / "metrics.jsonl")
+        rows = [r for r in self._read_jsonl(self.path / "metrics.jsonl") if "step" in r]
+        if not rows:
+            self.notes.append(f"{self.name} has logged no step yet.")
+        return rows
 
     @cached_property
-    def evaluations(self) -> dict[int, list[Record]]:
-        """Evaluation records by step."""
-        files = sorted((self.path / "eval").glob("step_*.jsonl"))
+    def evaluations(self) -> dict[tuple[int, str], Evaluation]:
+        """Evaluations by step and split."""
+        files = sorted((self.path / "eval").glob("step_[0-9]*.jsonl"))
         if not files:
-            self.notes.append(f"{self.path.name} has no evaluations.")
-        return {step_of(file): self._read_jsonl(file) for file in files}
+            self.notes.append(f"{self.name} has no evaluations.")
+        return {
+            (step_of(file), split): evaluation
+            for file in files
+            for split, evaluation in self._splits(file).items()
+        }
 
     @cached_property
     def rollout_files(self) -> list[Path]:
-        files = sorted((self.path / "rollouts").glob("step_*.parquet"))
+        files = sorted((self.path / "rollouts").glob("step_[0-9]*.parquet"))
         if not files:
-            self.notes.append(f"{self.path.name} has no logged rollouts.")
+            self.notes.append(f"{self.name} has no logged rollouts.")
         return files
 
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def method(self) -> str:
-        return str(self.config.get("method", {}).get("preset", "unknown method"))
-
-    def rewards(self, step: int, split: str) -> tuple[list[str], Any] | None:
-        """Problem ids and rewards `(P, K)` of an evaluation, None where it is not whole."""
-        records = [r for r in self.evaluations.get(step, []) if r["split"] == split]
-        try:
-            return reward_matrix(records)
-        except ValueError:
-            return None
-
-    def _read_jsonl(self, path: Path) -> list[Row]:
-        rows: list[Row] = []
-        # str.splitlines would also split at characters that JSON allows inside a string.
-        for line in filter(None, path.read_text(errors="replace").split("\n")):
+    def _splits(self, file: Path) -> dict[str, Evaluation]:
+        rows = [r for r in self._read_jsonl(file, COLUMNS) if set(COLUMNS) <= set(r)]
+        splits = {}
+        for split in sorted({str(row["split"]) for row in rows}):
             try:
-                rows.append(json.loads(line))
+                splits[split] = reward_matrix(r for r in rows if r["split"] == split)
             except ValueError:
-                self.notes.append(f"{self.name}/{path.name} ends in a half-written line.")
-                break
+                self.notes.append(f"{self.name}/eval/{file.name} is not whole for {split}.")
+        return splits
+
+    def _read_jsonl(self, path: Path, columns: Sequence[str] = ()) -> list[Row]:
+        """Rows of a file, with only these columns where some are named."""
+        rows: list[Row] = []
+        broken = 0
+        # Not by str.splitlines, which also splits at characters that JSON allows inside a string.
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            for line in filter(str.strip, lines):
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    broken += 1
+                    continue
+                if isinstance(row, dict):
+                    rows.append({k: row[k] for k in columns if k in row} if columns else row)
+        if broken:
+            lines_are = "a half-written line" if broken == 1 else f"{broken} unreadable lines"
+            self.notes.append(f"{self.name}/{path.name} holds {lines_are}, left out here.")
         return rows
 
 
@@ -82,9 +115,9 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
     """
     if not folders:
         raise ValueError("a report needs at least one run folder; name one, such as runs/demo.")
-    for folder in folders:
+    for folder in map(Path, folders):
         missing = [
-            name for name in ("config.yaml", "metrics.jsonl") if not (folder / name).exists()
+            name for name in ("config.yaml", "metrics.jsonl") if not (folder / name).is_file()
         ]
         if missing:
             raise ValueError(
@@ -95,16 +128,33 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs of the same method, which count as seeds of it."""
-    methods: dict[str, list[Run]] = {}
+    """Runs of the same method, which count as seeds of it.
+
+    Runs of one preset that differ in a setting are different methods, named by that setting.
+    """
+    presets: dict[str, list[Run]] = {}
     for run in runs:
-        methods.setdefault(run.method, []).append(run)
+        presets.setdefault(run.preset, []).append(run)
+    methods: dict[str, list[Run]] = {}
+    for preset, own in presets.items():
+        differing = _differing([_settings(run) for run in own])
+        for run in own:
+            settings = _settings(run)
+            said = ", ".join(f"{key} {settings.get(key)}" for key in differing)
+            methods.setdefault(f"{preset} ({said})" if said else preset, []).append(run)
     return methods
 
 
-def read_rollouts(path: Path, columns: list[str] | None = None) -> list[Row]:
-    """Rows of a rollout table."""
-    return list(pq.read_table(path, columns=columns).to_pylist())
+def _settings(run: Run) -> Row:
+    trainer = run.config.get("trainer")
+    rate = trainer.get("learning_rate") if isinstance(trainer, dict) else None
+    top = {key: run.config.get(key) for key in ("task", "model")}
+    return {**run.method, **top, "learning_rate": rate}
+
+
+def _differing(settings: Sequence[Row]) -> list[str]:
+    keys = dict.fromkeys(key for one in settings for key in one)
+    return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
 
 
 def step_of(path: Path) -> int:

@@ -1,7 +1,7 @@
 "use strict";
 // Line and area charts in SVG, drawn from the page's data; colours follow the theme.
 const SVG = "http://www.w3.org/2000/svg";
-const SIZE = { width: 400, height: 210, left: 44, right: 8, top: 8, bottom: 22 };
+const SIZE = { width: 400, height: 224, left: 46, right: 10, top: 8, bottom: 36 };
 
 function svgElement(name, attributes, parent, text) {
   const element = document.createElementNS(SVG, name);
@@ -14,16 +14,20 @@ function svgElement(name, attributes, parent, text) {
 function ticks(low, high, count) {
   const raw = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw);
-  const found = [];
-  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) found.push(t);
-  return found;
+  const within = (step) => {
+    const [first, last] = [Math.ceil(low / step - 1e-9), Math.floor(high / step + 1e-9)];
+    return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+  };
+  // The roundest step that still gives three ticks.
+  const tried = [10, 5, 2, 1, 0.5].map((m) => within(m * power));
+  return tried.find((found) => found.length >= Math.min(3, count)) || tried.at(-1);
 }
 
 function shortNumber(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size < 1e-3 || size >= 1e5 ? value.toExponential(1) : String(Number(value.toPrecision(4)));
+  if (size >= 1e-3 && size < 1e5) return String(Number(value.toPrecision(4)));
+  return value.toExponential(1).replace(".0e", "e").replace("-", "\u2212");
 }
 
 // Series of a stacked chart become areas, each on top of the ones before.
@@ -72,8 +76,11 @@ function drawAxes(svg, chart, at) {
     svgElement("line", { class: "grid", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: y, y2: y }, svg);
     svgElement("text", { x: SIZE.left - 6, y: y + 4, "text-anchor": "end" }, svg, shortNumber(value));
   }
+  const y = SIZE.height - 20;
   for (const value of ticks(at.left, at.right, 6).filter(Number.isInteger))
-    svgElement("text", { x: at.x(value), y: SIZE.height - 6, "text-anchor": "middle" }, svg, value);
+    svgElement("text", { x: at.x(value), y, "text-anchor": "middle" }, svg, value);
+  const middle = (SIZE.left + SIZE.width - SIZE.right) / 2;
+  svgElement("text", { x: middle, y: SIZE.height - 4, "text-anchor": "middle" }, svg, "step");
 }
 
 const path = (points) => "M" + points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
@@ -122,6 +129,7 @@ function drawChart(chart) {
   for (const one of series) {
     const key = document.createElement("span");
     key.style.setProperty("--series", `var(--c${one.colour % 6})`);
+    if (one.dash) key.style.setProperty("--stroke", "dashed");
     key.textContent = one.label;
     keys.append(key);
   }
@@ -161,9 +169,14 @@ function showTooltip(event, text) {
   tooltip.hidden = !event;
   if (!event) return;
   tooltip.textContent = text;
-  const { width, height } = tooltip.getBoundingClientRect();
-  const left = Math.min(event.clientX + 14, innerWidth - width - 8);
-  const top = event.clientY + 16 + height > innerHeight ? event.clientY - height - 10 : event.clientY + 16;
-  tooltip.style.left = `${Math.max(4, left)}px`;
-  tooltip.style.top = `${top}px`;
+  placeBeside(tooltip, { left: event.clientX + 14, top: event.clientY, bottom: event.clientY + 8 });
+}
+
+// Below the spot, or above where there is more room, and never over it.
+function placeBeside(box, spot) {
+  const { width, height } = box.getBoundingClientRect();
+  const page = document.documentElement;
+  const below = page.clientHeight - spot.bottom >= height + 10 || spot.top < page.clientHeight / 2;
+  box.style.left = `${Math.max(6, Math.min(spot.left, page.clientWidth - width - 6))}px`;
+  box.style.top = `${below ? spot.bottom + 8 : spot.top - height - 8}px`;
 }

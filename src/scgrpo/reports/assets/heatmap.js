@@ -1,15 +1,17 @@
 // The token heatmap: one rollout at a time, shaded by weight, divergence or signed credit.
 class Heatmap {
-  constructor(rollouts, runs) {
-    this.rollouts = rollouts;
-    this.runs = runs;
+  constructor(data) {
+    this.rollouts = data.rollouts;
+    this.runs = data.runs;
+    this.texts = data.texts;
     this.mode = "weight";
     this.at = -1;
+    this.detail = document.getElementById("detail");
     this.tokens = document.getElementById("tokens");
     this.selects = ["run", "step", "group", "rollout"].map((id) => document.getElementById(id));
     this.listen();
-    const first = rollouts.findIndex((r) => r.kl && r.student && r.route === "partial");
-    this.show(rollouts[first >= 0 ? first : Math.max(0, rollouts.findIndex((r) => r.kl))]);
+    const tries = [(r) => r.student && r.route === "partial", (r) => r.route === "partial" && r.kl, (r) => r.kl, () => true];
+    this.show(this.rollouts.find(tries.find((fits) => this.rollouts.some(fits))));
   }
 
   listen() {
@@ -22,14 +24,28 @@ class Heatmap {
     });
     this.tokens.addEventListener("pointerover", (event) => this.point(event.target.dataset.i));
     this.tokens.addEventListener("click", (event) => this.point(event.target.dataset.i));
-    this.tokens.addEventListener("keydown", (event) => {
-      const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
-      if (move === undefined) return;
-      event.preventDefault();
-      const last = this.rollout.tokens.length - 1;
-      this.point(Math.max(0, Math.min(last, this.at + move)));
-      this.tokens.children[this.at].scrollIntoView({ block: "nearest" });
+    this.tokens.addEventListener("keydown", (event) => this.onTokenKey(event));
+    this.tokens.addEventListener("pointerleave", () => this.hideDetail());
+    this.tokens.addEventListener("blur", () => this.hideDetail());
+    addEventListener("pointerdown", (event) => event.target.closest?.("#tokens") || this.hideDetail());
+    addEventListener("scroll", () => this.placeDetail(), { passive: true, capture: true });
+    document.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const plain = !(event.ctrlKey || event.altKey || event.metaKey || event.shiftKey);
+      if (by && plain && !event.target.closest("input, select, #tokens, #reference")) this.step(by);
     });
+  }
+
+  onTokenKey(event) {
+    if (event.key === "Escape") return this.hideDetail();
+    const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (move === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const last = this.rollout.tokens.length - 1;
+    if (last < 0) return;
+    const next = Math.max(0, Math.min(last, this.at + move));
+    this.tokens.children[next].scrollIntoView({ block: "nearest" });
+    this.point(next);
   }
 
   // Values of a rollout along the four selectors.
@@ -56,25 +72,19 @@ class Heatmap {
     this.at = -1;
     this.fillSelects();
     this.fillTexts();
-    this.tokens.innerHTML = rollout.tokens
-      .map((token, i) => `<i data-i="${i}">${Heatmap.visible(token)}</i>`)
-      .join("");
+    this.tokens.innerHTML = rollout.tokens.map((text, i) => `<i data-i="${i}">${visible(this.texts[text])}</i>`).join("");
     this.tokens.scrollTop = 0;
     this.shade();
-    document.getElementById("detail").textContent = "Point at a token, or focus the text and use the arrow keys.";
-  }
-
-  static visible(token) {
-    const safe = token.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-    return safe.replace(/\n/g, "\u23ce\n") || "\u2205";
+    this.detail.hidden = true;
   }
 
   fillSelects() {
+    const routes = { partial: "partial", none: "none solved", plain: "plain" };
     const names = [
-      (v) => this.runs[v].name,
+      (v) => this.runs[v],
       (v) => String(v),
-      (v) => String(v),
-      (v, r) => `${v} (${r.reward === null ? "unscored" : r.reward})`,
+      (v, r) => `${v}: ${routes[r.route] || r.route}`,
+      (v, r) => `${v}: ${r.reward === null ? "unscored" : `reward ${r.reward}`}`,
     ];
     const chosen = Heatmap.keys(this.rollout);
     this.selects.forEach((select, depth) => {
@@ -89,19 +99,27 @@ class Heatmap {
     const r = this.rollout;
     const solved = r.reward !== null && r.reward >= 1;
     const badges = [
-      [`reward ${r.reward === null ? "none" : r.reward}`, solved ? "solved" : "failed"],
-      [r.kl ? `route: ${r.route}` : `${r.route === "none" ? "none: this is the shared reference" : "plain: no reference, weight 1"}`, ""],
+      [r.reward === null ? "unscored" : `reward ${r.reward}`, solved ? "solved" : "failed"],
+      [`route ${r.route}`, ""],
       [`advantage A = ${r.advantage}`, ""],
-      [`${r.tokens.length} tokens`, ""],
+      [r.kl ? `c = ${r.c} nats` : this.whyPlain(), ""],
+      [`${r.tokens.length.toLocaleString("en")} tokens`, ""],
     ];
-    if (r.kl) badges.push([`c = ${r.c} nats`, ""]);
     document.getElementById("badges").replaceChildren(
       ...badges.map(([text, kind]) => Object.assign(document.createElement("span"), { className: `badge ${kind}`, textContent: text })),
     );
-    document.getElementById("prompt").textContent = r.prompt;
-    document.getElementById("reference").textContent = r.referenceText === null ? "none" : r.referenceText;
-    const which = r.reference >= 0 ? `Reference shown to the teacher (rollout ${r.reference})` : "Reference shown to the teacher";
-    document.getElementById("reference-label").textContent = which;
+    document.getElementById("prompt").textContent = this.texts[r.prompt];
+    document.getElementById("reference").textContent = r.referenceText === null ? "none" : this.texts[r.referenceText];
+    document.getElementById("reference-label").textContent =
+      r.reference >= 0 ? `Reference that the teacher saw: rollout ${r.reference} of the group` : "Reference";
+  }
+
+  whyPlain() {
+    const r = this.rollout;
+    const shared = r.route === "none" && this.rollouts.some(
+      (o) => o.run === r.run && o.step === r.step && o.group === r.group && o.reference === r.index,
+    );
+    return `plain: no reference, weight 1${shared ? " (is itself the group's reference)" : ""}`;
   }
 
   isWritten(i) {
@@ -115,34 +133,46 @@ class Heatmap {
   // Colour channel and opacity of a token in the current mode.
   tint(i) {
     const r = this.rollout;
+    if (this.mode === "weight") return ["--heat", this.weight(i)];
     if (this.mode === "kl") return ["--heat", r.kl ? Math.sqrt(Math.min(1, r.kl[i] / this.scale)) : 0];
-    if (this.mode === "weight") return ["--heat", r.kl ? this.weight(i) : 0];
     const credit = this.weight(i) * r.advantage;
     return [credit < 0 ? "--minus" : "--plus", Math.min(1, Math.abs(credit) / this.scale)];
   }
 
   shade() {
     const r = this.rollout;
-    const kls = (r.kl || [0]).filter((_, i) => this.isWritten(i)).sort((a, b) => a - b);
+    const kls = (r.kl || []).filter((_, i) => this.isWritten(i)).sort((a, b) => a - b);
     const top = kls[Math.floor(0.99 * (kls.length - 1))] || 1e-6;
     this.scale = this.mode === "kl" ? top : Math.max(Math.abs(r.advantage), 1e-6);
-    [...this.tokens.children].forEach((token, i) => {
-      token.classList.toggle("idle", !this.isWritten(i));
-      const [channel, opacity] = this.tint(i);
-      token.style.background = this.isWritten(i) ? `rgba(var(${channel}), ${(0.7 * opacity).toFixed(3)})` : "";
-    });
+    let token = this.tokens.firstElementChild;
+    for (let i = 0; token; i++, token = token.nextElementSibling) {
+      const own = this.isWritten(i);
+      token.classList.toggle("idle", !own);
+      const [channel, opacity] = own ? this.tint(i) : [];
+      token.style.background = own ? `rgba(var(${channel}), ${(0.7 * opacity).toFixed(3)})` : "";
+    }
     this.drawLegend();
   }
 
   drawLegend() {
-    const ends = {
-      weight: ["f = 0", "1", "rgba(var(--heat), 0), rgba(var(--heat), .7)"],
-      kl: ["D = 0", `${shortNumber(this.scale)} nats (P99)`, "rgba(var(--heat), 0), rgba(var(--heat), .7)"],
-      credit: [`f\u00b7A = ${shortNumber(-this.scale)}`, shortNumber(this.scale), "rgba(var(--minus), .7), transparent, rgba(var(--plus), .7)"],
-    }[this.mode];
-    const bar = document.createElement("b");
-    bar.style.background = `linear-gradient(90deg, ${ends[2]})`;
-    document.getElementById("legend").replaceChildren(ends[0], bar, ends[1]);
+    const r = this.rollout;
+    const blue = "rgba(var(--heat), 0), rgba(var(--heat), .7)";
+    const parts = {
+      weight: ["f = 0", blue, "1"],
+      kl: r.kl ? ["D = 0", blue, `${shortNumber(this.scale)} nats (P99; colour by square root)`] : ["no D without a reference"],
+      credit: r.advantage
+        ? [`f\u00b7A = ${shortNumber(-this.scale)}`, "rgba(var(--minus), .7), transparent, rgba(var(--plus), .7)", `+${shortNumber(this.scale)}`]
+        : ["A = 0: no credit"],
+    }[this.mode].map((part, i) => {
+      if (i !== 1) return part;
+      const bar = document.createElement("b");
+      bar.style.background = `linear-gradient(90deg, ${part})`;
+      return bar;
+    });
+    if (r.written.includes("0")) {
+      parts.push(Object.assign(document.createElement("i"), { className: "idle", textContent: "not written by the model" }));
+    }
+    document.getElementById("legend").replaceChildren(...parts);
   }
 
   point(index) {
@@ -150,7 +180,23 @@ class Heatmap {
     this.tokens.children[this.at]?.classList.remove("at");
     this.at = Number(index);
     this.tokens.children[this.at].classList.add("at");
-    document.getElementById("detail").replaceChildren(...this.tables(this.at));
+    this.detail.replaceChildren(...this.tables(this.at));
+    this.detail.hidden = false;
+    this.placeDetail();
+  }
+
+  // Beside its token, also after scrolling; gone with a token that is scrolled out of sight.
+  placeDetail() {
+    if (this.detail.hidden) return;
+    const spot = this.tokens.children[this.at].getClientRects()[0];
+    const frame = this.tokens.getBoundingClientRect();
+    if (spot.bottom < frame.top || spot.top > frame.bottom) this.hideDetail();
+    else placeBeside(this.detail, spot);
+  }
+
+  hideDetail() {
+    this.detail.hidden = true;
+    this.tokens.children[this.at]?.classList.remove("at");
   }
 
   tables(i) {
@@ -158,21 +204,30 @@ class Heatmap {
     const f = this.weight(i);
     const own = this.isWritten(i);
     const facts = [
-      ["token", `${JSON.stringify(r.tokens[i])}  (${i + 1} of ${r.tokens.length})`],
-      ["D", r.kl ? `${r.kl[i]} nats` : "none"],
-      ["f", own ? String(f) : "inactive: a tool wrote it"],
+      ["token", `${JSON.stringify(this.texts[r.tokens[i]])}  (${i + 1} of ${r.tokens.length})`],
+      ["D", own && r.kl ? `${r.kl[i]} nats` : "none"],
+      ["f", own ? String(f) : "none: the model did not write it"],
       ["A", String(r.advantage)],
       ["f\u00b7A", own ? String(Number((f * r.advantage).toPrecision(4))) : "0"],
     ];
-    const tops = [["Student", r.student], ["Teacher", r.teacher]].filter(([, top]) => top);
-    return [table(facts), ...tops.map(([name, top]) => table(topRows(name, top[i])))];
+    return [table(facts), ...(own && (r.student || r.teacher) ? [table(this.topRows(i))] : [])];
+  }
+
+  // The likeliest tokens of student and teacher, side by side.
+  topRows(i) {
+    const sides = [["Student", this.rollout.student], ["Teacher", this.rollout.teacher]].filter(([, top]) => top);
+    const count = Math.max(...sides.map(([, top]) => top[i].length / 2));
+    const cells = (top, j) => (j < top.length / 2 ? [JSON.stringify(this.texts[top[2 * j]]), top[2 * j + 1].toFixed(3)] : ["", ""]);
+    return [
+      sides.flatMap(([name]) => [name, "p"]),
+      ...Array.from({ length: count }, (_, j) => sides.flatMap(([, top]) => cells(top[i], j))),
+    ];
   }
 }
 
-function topRows(name, flat) {
-  const rows = [[name, ""]];
-  for (let j = 0; j < flat.length; j += 2) rows.push([JSON.stringify(flat[j]), flat[j + 1].toFixed(3)]);
-  return rows;
+function visible(token) {
+  const safe = token.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  return safe.replace(/\n/g, "\u23ce\n") || "\u2205";
 }
 
 function table(rows) {

@@ -8,4 +8,4 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 
 document.getElementById("charts").append(...DATA.charts.map(drawChart));
-if (DATA.rollouts.length) window.heatmap = new Heatmap(DATA.rollouts, DATA.runs);
+if (DATA.rollouts.length) window.heatmap = new Heatmap(DATA);
