@@ -163,6 +163,12 @@ def test_missing_parts_are_said(tmp_path):
     text = write_report([bare], tmp_path / "bare.html").read_text()
     for note in ("bare has no evaluations.", "no logged rollouts", "holds a half-written line"):
         assert note in text
+    assert "<summary>" not in text
+    others = [
+        write_run(tmp_path / f"bare-{i}", steps=1, eval_steps=0, rollout_steps=0) for i in (1, 2)
+    ]
+    text = write_report([bare, *others], tmp_path / "more.html").read_text()
+    assert "<summary>7 notes on missing or unreadable parts</summary>" in text
 
 
 def test_broken_parts_are_left_out_and_said(tmp_path):
@@ -198,8 +204,8 @@ def test_settings_tell_runs_of_one_preset_apart(tmp_path):
     ]
     methods = by_method(load_runs(runs))
     assert {name: [run.name for run in own] for name, own in methods.items()} == {
-        "sc-grpo (threshold_percentile 75.0)": ["run-0", "run-2"],
-        "sc-grpo (threshold_percentile 90.0)": ["run-1"],
+        "sc-grpo (threshold percentile 75.0)": ["run-0", "run-2"],
+        "sc-grpo (threshold percentile 90.0)": ["run-1"],
     }
 
 

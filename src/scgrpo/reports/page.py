@@ -37,7 +37,7 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
     chosen = chosen_rollouts(runs)
     data = {"runs": [run.name for run in runs], "charts": charts, **chosen}
     html = _template().render(
-        title=runs[0].name if len(runs) == 1 else " and ".join(methods),
+        title=_title(runs, methods),
         methods=[_method_facts(name, own, methods) for name, own in methods.items()],
         seeded=any(len(own) > 1 for own in methods.values()),
         shown=len(chosen["rollouts"]),
@@ -53,6 +53,12 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
     partial_file.write_text(html, encoding="utf-8")
     os.replace(partial_file, output)
     return output
+
+
+def _title(runs: list[Run], methods: dict[str, list[Run]]) -> str:
+    if len(runs) == 1:
+        return runs[0].name
+    return " and ".join(methods) if len(methods) < 3 else f"{len(methods)} methods compared"
 
 
 def _method_facts(name: str, runs: list[Run], methods: dict[str, list[Run]]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
         differing = _differing([_settings(run) for run in own])
         for run in own:
             settings = _settings(run)
-            said = ", ".join(f"{key} {settings.get(key)}" for key in differing)
+            said = ", ".join(f"{_words(key)} {settings.get(key)}" for key in differing)
             methods.setdefault(f"{preset} ({said})" if said else preset, []).append(run)
     return methods
 
@@ -155,6 +155,10 @@ def _settings(run: Run) -> Row:
 def _differing(settings: Sequence[Row]) -> list[str]:
     keys = dict.fromkeys(key for one in settings for key in one)
     return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def step_of(path: Path) -> int:
