@@ -9,6 +9,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+WANTED = """([step, group, index]) => heatmap.show(heatmap.rollouts.find(
+  (r) => r.kl && r.step === step && r.group === group && r.index === index))"""
 HEAVIEST = """() => {
   const weight = heatmap.rollout.weight;
   heatmap.point(weight.indexOf(Math.max(...weight)));
@@ -19,7 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("report", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--rollout", type=int, help="number of the rollout on the page")
+    for name in ("step", "group", "index"):
+        parser.add_argument(f"--{name}", type=int, default=0)
     parser.add_argument("--mode", default="weight", choices=["weight", "kl", "credit"])
     options = parser.parse_args()
     chromium = shutil.which("chromium")
@@ -29,11 +32,13 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1180, "height": 900}, device_scale_factor=1.5)
         page.goto(options.report.resolve().as_uri())
-        if options.rollout is not None:
-            page.evaluate(f"heatmap.show(heatmap.rollouts[{options.rollout}])")
+        page.evaluate(WANTED, [options.step, options.group, options.index])
         page.locator(f'input[value="{options.mode}"]').check(force=True)
         page.evaluate(HEAVIEST)
-        page.locator("#heatmap").screenshot(path=options.output)
+        box = page.locator("#heatmap").bounding_box()
+        assert box is not None
+        room_for_the_details = {**box, "height": box["height"] + 52}
+        page.screenshot(path=options.output, clip=room_for_the_details, full_page=True)
         browser.close()
 
 
