@@ -11,7 +11,7 @@ from rich.table import Table
 
 REQUIRED = (
     "scgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "numpy", "scipy",
-    "pyarrow", "plotly", "typer", "rich",
+    "pyarrow", "typer", "rich",
 )  # fmt: skip
 OPTIONAL = {
     "peft": "no LoRA; pip install 'scgrpo[lora]'",
@@ -45,7 +45,7 @@ def run_doctor(console: Console | None = None) -> bool:
     for name, cost in OPTIONAL.items():
         present = importlib.util.find_spec(name) is not None
         table.add_row(
-            name, GOOD if present else MISSING, (_version(name) or "") if present else cost
+            name, GOOD if present else MISSING, (_version(name) or "") if present else escape(cost)
         )
     for name, cost in PROGRAMS.items():
         path = shutil.which(name)
