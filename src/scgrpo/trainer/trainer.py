@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
 
 from scgrpo.method import route_groups
-from scgrpo.teachers.scoring import captured_hidden_states, find_backbone
+from scgrpo.teachers.scoring import Scorer, captured_hidden_states, find_backbone
 from scgrpo.trainer import metrics
 from scgrpo.trainer.attach import DrawKey
 from scgrpo.trainer.build import build_credit
@@ -176,6 +176,8 @@ class SCGRPOTrainer(GRPOTrainer):
         batch["rollout_row"] = torch.arange(count, device=batch["advantages"].device)
         if self._wants_records:
             self._rollouts.inspected = set(range(min(self.inspected_rollouts, count)))
+        if scorer := self._scorer:
+            scorer.model = self.model  # FSDP wraps the model after this trainer was built
         with self.accelerator.autocast():
             logged = self._credit.attach(
                 batch, self._rollouts, reward_NG, route_N, self._draw_key(len(route_N))
@@ -205,6 +207,10 @@ class SCGRPOTrainer(GRPOTrainer):
         corrects = self.use_vllm and self.vllm_importance_sampling_correction
         drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         return self._credit.needs_student_pass and (misaligned or corrects) and not drops_out
+
+    @property
+    def _scorer(self) -> Scorer | None:
+        return getattr(self._credit, "scorer", None)
 
     @property
     def _unwrapped(self) -> Any:
@@ -237,7 +243,7 @@ class SCGRPOTrainer(GRPOTrainer):
         return loss
 
     def _log_seconds(self) -> None:
-        scorer = getattr(self._credit, "scorer", None)
+        scorer = self._scorer
         passes = dict(scorer.seconds) if scorer else {}
         update = self._seconds["update"] - self._seconds["prepare"]
         times = {"generate": self._seconds["generate"], **passes, "update": update}
