@@ -92,8 +92,8 @@ def table(options: argparse.Namespace, methods: dict[str, list[str]]) -> str:
     batch = yaml.safe_load(options.set).get("per_device_train_batch_size", 64)
     lines = [
         f"Embedded task (routine share {options.routine:g}), {options.steps} steps of {batch // K} "
-        f"groups of {K}; held-out and out-of-distribution: {PROBLEMS} problems x {K} samples; mean over "
-        f"{seeds} seeds with 95 % bootstrap intervals over seeds and problems.",
+        f"groups of {K}; held-out and out-of-distribution: {PROBLEMS} problems x {K} samples; mean "
+        f"over {seeds} seeds with 95 % bootstrap intervals over seeds and problems.",
         f"Machine: {platform.machine()}, {cores()} cores, one thread a run, no GPU, "
         f"torch {torch.__version__}.",
         "",
