@@ -156,6 +156,20 @@ def test_summary_tiles(runs, tmp_path):
     assert ">3 min 08 s<" in text
 
 
+def test_solved_is_what_the_run_counts_as_solved(tmp_path):
+    run = write_run(tmp_path / "half", steps=25, method={"solve_threshold": 0.5})
+    for file in (run / "eval").iterdir():
+        file.write_text(file.read_text().replace('"reward": 1.0', '"reward": 0.8'))
+    rewards = rewards_of(run, 25, "heldout")
+    expected = np.mean(rewards.max(1) >= 0.5)
+    assert rewards.max() == 0.8 and expected > 0.5
+    (line,) = chart([run], "Pass@8, held-out").values()
+    assert line["points"][-1][1] == pytest.approx(expected, rel=1e-4)
+    page = write_report([run], tmp_path / "half.html")
+    assert page_data(page)["solved"] == [0.5]
+    assert f"{expected:.3f}</p>" in page.read_text()
+
+
 def test_missing_parts_are_said(tmp_path):
     bare = write_run(tmp_path / "bare", steps=5, eval_steps=0, rollout_steps=0)
     with (bare / "metrics.jsonl").open("a") as file:

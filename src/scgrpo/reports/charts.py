@@ -106,6 +106,12 @@ def samples_per_problem(methods: dict[str, list[Run]], split: str) -> int | None
     return min(ks, default=None)
 
 
+def statistics(runs: Sequence[Run], k: int) -> dict[str, Statistic]:
+    """Avg and Pass@k, solved being what these runs of one method count as solved."""
+    solved = partial(pass_at_k, k=k, solve_threshold=runs[0].solve_threshold)
+    return {"Avg": avg_at_k, "Pass": solved}
+
+
 def _evaluation_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     charts = []
     several = any(len(runs) > 1 for runs in methods.values())
@@ -114,9 +120,9 @@ def _evaluation_charts(methods: dict[str, list[Run]]) -> list[Chart]:
         k = samples_per_problem(methods, split)
         if k is None:
             continue
-        for label, statistic in (("Avg", avg_at_k), ("Pass", partial(pass_at_k, k=k))):
+        for label in ("Avg", "Pass"):
             series = [
-                _series(method, colour, evaluation_points(runs, split, statistic))
+                _series(method, colour, evaluation_points(runs, split, statistics(runs, k)[label]))
                 for colour, (method, runs) in enumerate(methods.items())
             ]
             charts.append(_chart(f"{label}@{k}, {name}", note, series))

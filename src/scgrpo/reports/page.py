@@ -3,15 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
-from scgrpo.reports.charts import all_charts, evaluation_points, samples_per_problem
+from scgrpo.reports.charts import all_charts, evaluation_points, samples_per_problem, statistics
 from scgrpo.reports.rollouts import chosen_rollouts, routes_of
 from scgrpo.reports.runs import Run, by_method, load_runs
 
@@ -35,7 +33,8 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
     methods = by_method(runs)
     charts = all_charts(methods)
     chosen = chosen_rollouts(runs)
-    data = {"runs": [run.name for run in runs], "charts": charts, **chosen}
+    thresholds = [run.solve_threshold for run in runs]
+    data = {"runs": [run.name for run in runs], "solved": thresholds, "charts": charts, **chosen}
     html = _template().render(
         title=_title(runs, methods),
         methods=[_method_facts(name, own, methods) for name, own in methods.items()],
@@ -82,7 +81,7 @@ def _results(runs: list[Run], methods: dict[str, list[Run]]) -> list[dict[str, A
     if k is None:
         return []
     tiles = []
-    for label, statistic in (("Avg", avg_at_k), ("Pass", partial(pass_at_k, k=k))):
+    for label, statistic in statistics(runs, k).items():
         points = evaluation_points(runs, "heldout", statistic)
         if points:
             name = f"Held-out {label}@{k}"

@@ -51,6 +51,11 @@ class Run:
     def preset(self) -> str:
         return str(self.method.get("preset", "unknown method"))
 
+    @property
+    def solve_threshold(self) -> float:
+        """Smallest reward that counts as solved in this run."""
+        return float(self.method.get("solve_threshold", 1.0))
+
     @cached_property
     def metrics(self) -> list[Row]:
         rows = [r for r in self._read_jsonl(self.path / "metrics.jsonl") if "step" in r]

@@ -71,8 +71,9 @@ class EvaluationCallback(TrainerCallback):
             output=output,
         )
         _, rewards_PK = reward_matrix(records)
+        solved_at = trainer.args.solve_threshold
         for name, value in (
             (f"avg@{config.eval_k}", avg_at_k(rewards_PK)),
-            (f"pass@{config.eval_k}", pass_at_k(rewards_PK, config.eval_k)),
+            (f"pass@{config.eval_k}", pass_at_k(rewards_PK, config.eval_k, solved_at)),
         ):
             trainer._log_train({f"eval/{split}/{name}": float(value)})

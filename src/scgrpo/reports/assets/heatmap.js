@@ -97,7 +97,7 @@ class Heatmap {
 
   fillTexts() {
     const r = this.rollout;
-    const solved = r.reward !== null && r.reward >= 1;
+    const solved = r.reward !== null && r.reward >= DATA.solved[r.run];
     const badges = [
       [r.reward === null ? "unscored" : `reward ${r.reward}`, solved ? "solved" : "failed"],
       [`route ${r.route}`, ""],
