@@ -6,7 +6,14 @@ from torch.nn.functional import linear
 from torch.utils._python_dispatch import TorchDispatchMode
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
-from scgrpo.method import chunked_divergence, chunked_top_tokens, per_token_divergence
+from scgrpo.method import (
+    chunked_disagreement,
+    chunked_divergence,
+    chunked_statistics,
+    chunked_top_tokens,
+    disagreement,
+    per_token_divergence,
+)
 from scgrpo.method.divergence import KINDS
 
 
@@ -21,6 +28,18 @@ def heads(tokens=37, vocabulary=53, teacher_width=11, student_width=7, dtype=tor
         (vocabulary,),
     )
     return [torch.randn(shape).to(dtype) for shape in shapes]
+
+
+def head_of(weight, bias=None):
+    return lambda hidden: linear(hidden, weight, bias)
+
+
+def chunked(
+    hidden_p, head_p, hidden_q, head_q, kind="forward", bias_p=None, bias_q=None, **options
+):
+    return chunked_divergence(
+        hidden_p, head_of(head_p, bias_p), hidden_q, head_of(head_q, bias_q), kind, **options
+    )
 
 
 def dense(hidden_p, head_p, hidden_q, head_q, kind, bias_p=None, bias_q=None, **options):
@@ -40,16 +59,8 @@ def test_value_and_gradient_of_the_dense_one(kind, chunk, with_bias):
         tensor.requires_grad_()
     options = {"beta": 0.3, "temperature": 0.7}
     expected = dense(hidden_p.detach(), head_p.detach(), hidden_q, head_q, kind, *biases, **options)
-    found = chunked_divergence(
-        hidden_p,
-        head_p,
-        hidden_q,
-        head_q,
-        kind,
-        teacher_bias=biases[0],
-        student_bias=biases[1],
-        chunk_tokens=chunk,
-        **options,
+    found = chunked(
+        hidden_p, head_p, hidden_q, head_q, kind, *biases, chunk_tokens=chunk, **options
     )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     upstream = torch.randn(len(found))
@@ -65,14 +76,14 @@ def test_value_and_gradient_of_the_dense_one(kind, chunk, with_bias):
 def test_half_precision(dtype):
     tensors = heads(dtype=dtype)[:4]
     with torch.no_grad():
-        found = chunked_divergence(*tensors, chunk_tokens=5)
+        found = chunked(*tensors, chunk_tokens=5)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, dense(*tensors, "forward"), atol=1e-2, rtol=1e-2)
 
 
 def test_no_tokens():
     hidden_p, head_p, hidden_q, head_q, *_ = heads(tokens=0)
-    assert chunked_divergence(hidden_p, head_p, hidden_q, head_q).shape == (0,)
+    assert chunked(hidden_p, head_p, hidden_q, head_q).shape == (0,)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -93,7 +104,7 @@ def test_no_tensor_of_tokens_by_vocabulary(gradient):
     hidden_p, head_p, hidden_q, head_q, *_ = heads(tokens=200, vocabulary=300)
     hidden_q.requires_grad_(gradient)
     with LargestTensor() as seen, torch.set_grad_enabled(gradient):
-        value = chunked_divergence(hidden_p, head_p, hidden_q, head_q, chunk_tokens=20)
+        value = chunked(hidden_p, head_p, hidden_q, head_q, chunk_tokens=20)
         if gradient:
             value.sum().backward()
     assert seen.elements == 20 * 300
@@ -107,7 +118,7 @@ def test_agrees_with_trls_kernel(kind, trl_beta):
     hidden_p, head_p, hidden_q, head_q, *_ = heads()
     hidden_q.requires_grad_()
     beta = trl_beta if kind == "jsd" else 0.5
-    ours = chunked_divergence(hidden_p, head_p, hidden_q, head_q, kind, beta=beta, temperature=1.3)
+    ours = chunked(hidden_p, head_p, hidden_q, head_q, kind, beta=beta, temperature=1.3)
     theirs, _ = ChunkedDivergenceFunction.apply(
         hidden_q, head_q, None, hidden_p, head_p, None, trl_beta, 1.3
     )
@@ -118,7 +129,9 @@ def test_agrees_with_trls_kernel(kind, trl_beta):
 
 def test_top_tokens_are_those_of_the_softmax():
     _, _, hidden, head, _, bias = heads()
-    probs, ids = chunked_top_tokens(hidden, head, 4, temperature=0.5, bias=bias, chunk_tokens=10)
+    probs, ids = chunked_top_tokens(
+        hidden, head_of(head, bias), 4, temperature=0.5, chunk_tokens=10
+    )
     expected = (linear(hidden, head, bias) / 0.5).softmax(-1).topk(4)
     torch.testing.assert_close(probs, expected.values)
     assert torch.equal(ids, expected.indices)
@@ -126,4 +139,24 @@ def test_top_tokens_are_those_of_the_softmax():
 
 def test_chunks_hold_at_least_one_token():
     with pytest.raises(ValueError, match="chunk_tokens is 0"):
-        chunked_divergence(*heads()[:4], chunk_tokens=0)
+        chunked(*heads()[:4], chunk_tokens=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 37, 1000])
+def test_statistics_are_those_of_the_softmax(chunk):
+    _, _, hidden, head, _, bias = heads()
+    ids = torch.randint(0, 53, (37,))
+    logp, entropy = chunked_statistics(
+        hidden, head_of(head, bias), ids, temperature=0.5, chunk_tokens=chunk
+    )
+    log_q = (linear(hidden, head, bias) / 0.5).log_softmax(-1)
+    torch.testing.assert_close(logp, log_q[torch.arange(37), ids])
+    torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=log_q).entropy())
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 1000])
+def test_disagreement_is_the_dense_one(chunk):
+    _, _, _, head, _, bias = heads()
+    hidden = torch.randn(3, 37, 7)
+    found = chunked_disagreement(hidden, head_of(head, bias), temperature=0.5, chunk_tokens=chunk)
+    torch.testing.assert_close(found, disagreement(linear(hidden, head, bias), temperature=0.5))

@@ -14,7 +14,8 @@ from tests.method.test_routing import GROUPS
 def draw(reward, reference_set="partial+none", **key):
     reward = torch.tensor(reward)
     keys = {"seed": 0, "step": 0} | key
-    return draw_references(reward, route_groups(reward, reference_set), **keys).tolist()
+    drawn = draw_references(reward, route_groups(reward, reference_set), **keys)
+    return drawn[:, :, 0].tolist()
 
 
 @given(GROUPS, st.sampled_from(REFERENCE_SETS), st.integers(0, 9), st.integers(0, 9))
@@ -82,3 +83,43 @@ def test_torch_seed_is_left_alone():
     torch.manual_seed(3)
     draw([[0.0] * 4])
     assert torch.equal(torch.rand(1), expected)
+
+
+def several(reward, count, remembered=None, reference_set="partial+none", **key):
+    reward = torch.tensor(reward)
+    counts = None if remembered is None else torch.tensor(remembered)
+    route = route_groups(reward, reference_set, remembered=counts)
+    keys = {"seed": 0, "step": 0} | key
+    return route.tolist(), draw_references(
+        reward, route, count=count, remembered=counts, **keys
+    ).tolist()
+
+
+@given(GROUPS, st.integers(1, 5), st.integers(0, 99))
+def test_several_references_are_distinct_and_the_first_does_not_depend_on_their_number(
+    groups, count, seed
+):
+    _, drawn = several(groups, count, seed=seed)
+    assert [[r[0] for r in rows] for rows in drawn] == draw(groups, seed=seed)
+    for reward, rows in zip(groups, drawn, strict=True):
+        verified = {i for i, r in enumerate(reward) if r == 1.0}
+        for i, references in enumerate(rows):
+            found = [r for r in references if r >= 0]
+            assert len(found) == len(set(found)) and i not in found
+            if found and set(found) <= verified:
+                assert len(found) == min(count, len(verified - {i}))
+
+
+def test_remembered_rollouts_serve_lone_and_unsolved_groups():
+    solved, failed = [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    routes, drawn = several([solved, failed, failed], 2, [1, 2, 0])
+    assert routes == [Route.PARTIAL, Route.NONE, Route.NONE]
+    assert drawn[0][0] == [3, -1]  # the lone verified rollout is shown the remembered one
+    assert all(set(rollout) == {0, 3} for rollout in drawn[0][1:])
+    assert all(set(rollout) == {3, 4} for rollout in drawn[1])
+    assert sorted(rollout[0] for rollout in drawn[2])[0] == -1  # a failed one is its own reference
+
+
+def test_without_memory_a_lone_verified_rollout_stays_plain():
+    assert several([[1.0, 0.0, 0.0]], 1, [0])[0] == [Route.PLAIN]
+    assert several([[1.0, 1.0, 1.0]], 1, [3])[0] == [Route.PLAIN]

@@ -1,50 +1,53 @@
 """Scoring: D of the right token, whatever the batch, and the model left as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import log_softmax
 
-from scgrpo.teachers.scoring import (
-    Scorer,
-    ScoreRequest,
-    find_backbone,
-    head_options,
-    last_hidden_states,
-)
-from scgrpo.trainer.kernels import PolicyHead
+from scgrpo.method import disagreement
+from scgrpo.teachers.scoring import Policy, Scorer, ScoreRequest, find_backbone, head_options
+from scgrpo.trainer.kernels import PolicyHeads
 from tests.trainer.tiny import tiny_model
 
 
-def scorer_of(model, **options):
-    return Scorer(
-        model, find_backbone(model), PolicyHead(model, 1.0), head_options(model), **options
-    )
+def policy_of(model):
+    return Policy(model, find_backbone(model), head_options(model))
 
 
-def random_requests(count, seed=0, vocabulary=50):
+def scorer_of(model, teacher=None, temperature=1.0, **options):
+    heads = PolicyHeads(model, teacher or model, temperature)
+    return Scorer(policy_of(model), policy_of(teacher or model), heads, **options)
+
+
+def random_requests(count, seed=0, vocabulary=50, teachers=1):
     rng = np.random.default_rng(seed)
     return [
         ScoreRequest(
             rng.integers(8, vocabulary, rng.integers(1, 9)).tolist(),
-            rng.integers(8, vocabulary, rng.integers(10, 30)).tolist(),
+            [rng.integers(8, vocabulary, rng.integers(10, 30)).tolist() for _ in range(teachers)],
             rng.integers(8, vocabulary, rng.integers(1, 20)).tolist(),
         )
         for _ in range(count)
     ]
 
 
-def dense_kl(model, request, temperature=1.0):
-    """KL of one request from full logits, one sequence at a time, without any padding."""
-
-    def log_probs(prompt):
-        ids = torch.tensor([[*prompt, *request.completion]])
-        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
-        return log_softmax(logits.double() / temperature, -1)
-
+def dense_log_probs(model, prompt, completion, temperature=1.0):
+    """Log-probs from full logits, one sequence at a time, without any padding."""
+    ids = torch.tensor([[*prompt, *completion]])
     with torch.no_grad():
-        log_p, log_q = log_probs(request.teacher_prompt), log_probs(request.student_prompt)
+        logits = model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
+    return log_softmax(logits.double() / temperature, -1)
+
+
+def dense_kl(model, request, temperature=1.0, teacher=None):
+    """KL of one request by its first teacher."""
+    shown = request.teacher_prompts[0]
+    log_p = dense_log_probs(teacher or model, shown, request.completion, temperature)
+    log_q = dense_log_probs(model, request.student_prompt, request.completion, temperature)
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
@@ -63,7 +66,7 @@ def test_position_t_holds_the_distribution_that_produced_token_t():
     table = torch.randn(6, 6)
     model = KnownModel(table)
     model.backbone.register_forward_hook(lambda module, args, out: (out,))
-    states = last_hidden_states(model, model.backbone, [[1, 2], [3]], [[4, 5, 0], [2, 2]])
+    states = Policy(model, model.backbone).hidden_states([[1, 2], [3]], [[4, 5, 0], [2, 2]])
     predecessors = [2, 4, 5, 3, 2]
     assert torch.equal(states, table[predecessors])
 
@@ -73,19 +76,47 @@ def test_equals_dense_divergence_one_sequence_at_a_time(max_tokens):
     model, requests = tiny_model().eval(), random_requests(13)
     scores = scorer_of(model, max_tokens=max_tokens).score(requests)
     for request, score in zip(requests, scores, strict=True):
-        assert score.kl.shape == (len(request.completion),)
-        torch.testing.assert_close(
-            score.kl.double(), dense_kl(model, request), atol=2e-5, rtol=1e-4
-        )
+        assert score.kl.shape == (1, len(request.completion))
+        expected = dense_kl(model, request)
+        torch.testing.assert_close(score.kl[0].double(), expected, atol=2e-5, rtol=1e-4)
 
 
 def test_temperature_divides_both():
     model, requests = tiny_model().eval(), random_requests(3)
-    head = PolicyHead(model, temperature=0.5)
-    scorer = Scorer(model, find_backbone(model), head, head_options(model))
-    for request, score in zip(requests, scorer.score(requests), strict=True):
+    scores = scorer_of(model, temperature=0.5).score(requests)
+    for request, score in zip(requests, scores, strict=True):
         expected = dense_kl(model, request, temperature=0.5)
-        torch.testing.assert_close(score.kl.double(), expected, atol=5e-5, rtol=1e-4)
+        torch.testing.assert_close(score.kl[0].double(), expected, atol=5e-5, rtol=1e-4)
+
+
+def test_another_model_teaches_through_its_own_head():
+    model, teacher = tiny_model().eval(), tiny_model(seed=1, hidden_size=48).eval()
+    requests = random_requests(5)
+    for request, score in zip(requests, scorer_of(model, teacher).score(requests), strict=True):
+        expected = dense_kl(model, request, teacher=teacher)
+        torch.testing.assert_close(score.kl[0].double(), expected, atol=5e-5, rtol=1e-4)
+
+
+def test_several_teachers_and_all_signals():
+    model, requests = tiny_model().eval(), random_requests(6, teachers=3)
+    wanted = frozenset({"entropy", "logp", "disagreement"})
+    scores = scorer_of(model, signals=wanted, max_tokens=200).score(requests)
+    for request, score in zip(requests, scores, strict=True):
+        ids = torch.tensor(request.completion)
+        log_q = dense_log_probs(model, request.student_prompt, request.completion)
+        log_p = torch.stack(
+            [dense_log_probs(model, p, request.completion) for p in request.teacher_prompts]
+        )
+        expected = {
+            "logp": log_q.gather(1, ids[:, None])[:, 0],
+            "entropy": -(log_q.exp() * log_q).sum(-1),
+            "disagreement": disagreement(log_p.float()).double(),
+        }
+        for name, values in expected.items():
+            found = score.signals[name].double()
+            torch.testing.assert_close(found, values, atol=5e-5, rtol=1e-4)
+        kl = (log_p.exp() * (log_p - log_q)).sum(-1)
+        torch.testing.assert_close(score.kl.double(), kl, atol=5e-5, rtol=1e-4)
 
 
 def test_micro_batches_keep_the_budget_longest_first():
@@ -117,19 +148,11 @@ def test_model_is_left_as_it_was():
 def test_known_student_states_replace_the_student_pass():
     model, requests = tiny_model().eval(), random_requests(5)
     plain = scorer_of(model).score(requests)
-    backbone = find_backbone(model)
     with torch.no_grad():
-        known = [
-            ScoreRequest(
-                r.student_prompt,
-                r.teacher_prompt,
-                r.completion,
-                student_hidden=last_hidden_states(
-                    model, backbone, [r.student_prompt], [r.completion]
-                ),
-            )
-            for r in requests
+        states = [
+            policy_of(model).hidden_states([r.student_prompt], [r.completion]) for r in requests
         ]
+    known = [replace(r, student_hidden=h) for r, h in zip(requests, states, strict=True)]
     calls = []
     model.register_forward_pre_hook(lambda *call: calls.append(call))
     shared = scorer_of(model).score(known)
@@ -142,21 +165,16 @@ def test_every_process_calls_the_model_equally_often():
     model, calls = tiny_model(), []
     model.register_forward_pre_hook(lambda *call: calls.append(call))
     scorer_of(model, batches_everywhere=lambda count: 7).score(random_requests(2))
-    assert len(calls) == 7
-    scorer_of(model, batches_everywhere=lambda count: 7).score([])
     assert len(calls) == 14
+    scorer_of(model, batches_everywhere=lambda count: 7).score([])
+    assert len(calls) == 28
 
 
 def test_top_tokens_are_the_dense_ones():
     model, (request,) = tiny_model().eval(), random_requests(1)
-    wanted = ScoreRequest(
-        request.student_prompt, request.teacher_prompt, request.completion, want_top_tokens=True
-    )
-    (score,) = scorer_of(model).score([wanted])
-    with torch.no_grad():
-        ids = torch.tensor([[*request.teacher_prompt, *request.completion]])
-        logits = model(input_ids=ids).logits[0, len(request.teacher_prompt) - 1 : -1]
-    dense = logits.softmax(-1).topk(5)
+    (score,) = scorer_of(model).score([replace(request, want_top_tokens=True)])
+    log_p = dense_log_probs(model, request.teacher_prompts[0], request.completion)
+    dense = log_p.float().exp().topk(5)
     torch.testing.assert_close(score.teacher_top[0], dense.values, atol=1e-5, rtol=1e-4)
     assert torch.equal(score.teacher_top[1], dense.indices)
 

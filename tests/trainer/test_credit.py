@@ -24,7 +24,7 @@ def one_step(args, **options):
 
 
 def teacher_ids(run, record, reference):
-    builder = run._credit.prompts
+    builder = run._credit.teacher.prompts
     messages = [{"role": "user", "content": record["prompt"]}]
     student = builder._apply_template(messages)
     ids = reference["completion_ids"]
@@ -50,7 +50,7 @@ def test_records_recompute_every_weight(tmp_path):
         assert reference["completion"] == record["reference_text"]
         assert expected == "none" or reference["reward"] == 1.0
         student, teacher = teacher_ids(run, record, reference)
-        kl = dense_kl(run.model.eval(), ScoreRequest(student, teacher, record["completion_ids"]))
+        kl = dense_kl(run.model.eval(), ScoreRequest(student, [teacher], record["completion_ids"]))
         torch.testing.assert_close(torch.tensor(record["kl"]).double(), kl, atol=5e-5, rtol=1e-3)
 
 
@@ -138,7 +138,7 @@ def test_student_pass_that_trl_makes_is_shared(tmp_path):
     run = trainer(args)
     records = []
     run.rollout_sink = lambda step, rows: records.extend(rows)
-    run._credit.scorer.model.register_forward_pre_hook(
+    run.model.register_forward_pre_hook(
         lambda module, a, kwargs: calls.append("fused_lm_head" in kwargs), with_kwargs=True
     )
     run.train()
@@ -177,7 +177,7 @@ def test_lora_teacher_uses_the_adapted_weights(tmp_path):
             if r["group"] == record["group"] and r["index"] == record["reference"]
         ]
         student, teacher = teacher_ids(run, record, reference)
-        kl = dense_kl(merged, ScoreRequest(student, teacher, record["completion_ids"]))
+        kl = dense_kl(merged, ScoreRequest(student, [teacher], record["completion_ids"]))
         torch.testing.assert_close(torch.tensor(record["kl"]).double(), kl, atol=1e-4, rtol=1e-2)
 
 
@@ -252,7 +252,7 @@ def test_settings_that_must_keep_the_same_credit(tmp_path, options):
             if r["group"] == record["group"] and r["index"] == record["reference"]
         ]
         student, teacher = teacher_ids(run, record, reference)
-        request = ScoreRequest(student, teacher, record["completion_ids"])
+        request = ScoreRequest(student, [teacher], record["completion_ids"])
         kl = dense_kl(run.model.eval(), request, run.args.temperature)
         tolerance = 0.15 if "bf16" in options else 1e-3
         torch.testing.assert_close(

@@ -6,11 +6,15 @@ from trl import GRPOConfig, GRPOTrainer
 
 from scgrpo import SCGRPOConfig, SCGRPOTrainer
 from scgrpo.method import clipped_surrogate, sequence_mean, token_mean
-from scgrpo.trainer import attach
 from tests.trainer.runs import config, trainer, vowels
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
 MEASURED = ("loss", "grad_norm", "reward", "entropy")
+
+
+def one(kl):
+    """A weight that changes nothing."""
+    return torch.ones_like(kl)
 
 
 def trl_run(args):
@@ -51,10 +55,10 @@ def test_preset_grpo_is_trl(tmp_path):
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "bnpo", "dr_grpo"])
-def test_weights_of_one_are_trl(tmp_path, monkeypatch, loss_type):
-    monkeypatch.setattr(attach, "credit_weight", lambda kl, c: torch.ones_like(kl))
+def test_weights_of_one_are_trl(tmp_path, loss_type):
     args = config(
         tmp_path,
+        weight=f"{__name__}:one",
         reference_set="partial",
         loss_type=loss_type,
         per_device_train_batch_size=8,

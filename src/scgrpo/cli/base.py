@@ -16,6 +16,8 @@ def run_build(
     output: Path,
     steps: int | None,
     seed: int,
+    width: int,
+    layers: int,
     task_options: str,
     corpus_options: str,
     console: Console | None = None,
@@ -31,6 +33,8 @@ def run_build(
     from scgrpo.tasks.synthetic.task import SyntheticOptions
     from scgrpo.trainer.base_model import STEPS, build_base
 
+    if width % 8:
+        raise ConfigError(f"--width is {width}; it must be a multiple of 8 (4 heads of even size).")
     total = steps or STEPS
     task = _options(SyntheticOptions, "task-options", task_options)
     corpus = _options(CorpusOptions, "corpus-options", corpus_options)
@@ -49,7 +53,16 @@ def run_build(
             if not console.is_terminal and done * 10 // steps > (done - 1) * 10 // steps:
                 console.print(f"step {done}/{steps}  loss {loss:.3f}", highlight=False)
 
-        build_base(output, task, corpus, steps=total, seed=seed, progress=progress)
+        build_base(
+            output,
+            task,
+            corpus,
+            steps=total,
+            seed=seed,
+            width=width,
+            layers=layers,
+            progress=progress,
+        )
     console.print(f"Base model: {output}", soft_wrap=True)
 
 

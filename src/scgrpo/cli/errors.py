@@ -54,7 +54,11 @@ def guarded(command: Command) -> Command:
 
 def exit_code(error: BaseException) -> int | None:
     """Exit code of an error that the user can do something about, None for our own defects."""
-    failures = {"RewardError", "CheckpointError"}  # by name, since their modules import torch
+    failures = {
+        "RewardError",
+        "CheckpointError",
+        "DataExhausted",
+    }  # by name, since their modules import torch
     if failures & {kind.__name__ for kind in type(error).__mro__}:
         return FAILED
     if isinstance(error, ValueError):

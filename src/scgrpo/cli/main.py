@@ -196,6 +196,8 @@ def build_base(
         int | None, typer.Option(min=1, help="Optimizer steps; those of the shipped base.")
     ] = None,
     seed: Seed = 0,
+    width: Annotated[int, typer.Option(min=8, help="Hidden size, a multiple of 8.")] = 96,
+    layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 3,
     task_options: Annotated[
         str, typer.Option(help="Dials of the synthetic task, as YAML: '{routine: 0.7}'.")
     ] = "{}",
@@ -203,11 +205,12 @@ def build_base(
 ) -> None:
     """Train the tiny base model again, from scratch, as it ships with the package.
 
-    For example: scgrpo build-base my-base --task-options '{routine: 0.7}'
+    For example: scgrpo build-base my-base --task-options '{routine: 0.7}', or a larger one as
+    teacher: scgrpo build-base teacher --width 128 --layers 4 --steps 3600
     """
     from scgrpo.cli.base import run_build
 
-    run_build(output, steps, seed, task_options, corpus_options)
+    run_build(output, steps, seed, width, layers, task_options, corpus_options)
 
 
 def main() -> None:

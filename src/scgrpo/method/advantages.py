@@ -63,6 +63,40 @@ def diversity_advantage(
     return alpha * _normalise(score.float(), scored, eps)
 
 
+def token_returns(
+    reward: Float[Tensor, " B"],
+    kl: Float[Tensor, "B T"],
+    mask: Bool[Tensor, "B T"],
+    kl_coefficient: float = 0.0,
+    discount: float = 1.0,
+) -> Float[Tensor, "B T"]:
+    """Discounted returns of rewards less a per-token KL penalty (REINFORCE++, section 6).
+
+    r_t = [t is the last token] reward - kl_coefficient kl_t, and the return of t is
+    sum over k >= t of discount^(k - t) r_k; arXiv 2501.03262, Eq. 8 and 9, for discount 1.
+
+    Args:
+        reward: `(B)` reward of each rollout, NaN where unscored.
+        kl: `(B, T)` log pi_old - log pi_init of the sampled tokens, nats.
+        mask: `(B, T)` tokens that the model wrote; others are passed over.
+        kl_coefficient: beta of the penalty.
+        discount: gamma in (0, 1].
+
+    Returns:
+        `(B, T)`; NaN for unscored rollouts, 0 outside of the mask.
+    """
+    returns_BT = torch.zeros_like(kl, dtype=torch.float32)
+    later_B = torch.zeros_like(reward, dtype=torch.float32)
+    is_last_B = torch.ones_like(reward, dtype=torch.bool)
+    for t in range(kl.shape[1] - 1, -1, -1):
+        own_B = mask[:, t]
+        gained_B = torch.where(is_last_B, reward.float(), discount * later_B)
+        later_B = torch.where(own_B, gained_B - kl_coefficient * kl[:, t].float(), later_B)
+        returns_BT[:, t] = later_B.masked_fill(~own_B, 0)
+        is_last_B = is_last_B & ~own_B
+    return returns_BT.detach()
+
+
 def whiten(
     returns: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"], eps: float = 1e-8
 ) -> Float[Tensor, "B T"]:

@@ -1,48 +1,48 @@
-"""Section 2 at scale: the divergence from hidden states and output heads, in chunks of tokens.
+"""Section 2 at scale: the same values from hidden states and output heads, in chunks of tokens.
 
 The values of `divergence.py` without a (T, V) tensor: each chunk projects its hidden states,
 reduces over the vocabulary, and is recomputed in the backward pass. Plain torch; the trainer may
 use TRL's Triton kernel for the same values.
 
-Shapes: T tokens, H hidden size (the teacher may have its own), V vocabulary, K top tokens.
+Shapes: T tokens, H hidden size (the teacher may have its own), V vocabulary, J teachers, K top
+tokens. A `Head` maps hidden states `(M, H)` to logits `(M, V)`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.nn.functional import linear, softmax
+from torch.nn.functional import log_softmax, softmax
 from torch.utils.checkpoint import checkpoint
 
-from scgrpo.method.divergence import check_divergence, per_token_divergence
+from scgrpo.method.divergence import check_divergence, disagreement, per_token_divergence
+
+Head = Callable[[Tensor], Tensor]
 
 
 def chunked_divergence(
     teacher_hidden: Float[Tensor, "T Ht"],
-    teacher_head: Float[Tensor, "V Ht"],
+    teacher_head: Head,
     student_hidden: Float[Tensor, "T Hs"],
-    student_head: Float[Tensor, "V Hs"],
+    student_head: Head,
     kind: str = "forward",
     *,
     beta: float = 0.5,
     temperature: float = 1.0,
-    teacher_bias: Float[Tensor, " V"] | None = None,
-    student_bias: Float[Tensor, " V"] | None = None,
     chunk_tokens: int = 1024,
 ) -> Float[Tensor, " T"]:
     """`per_token_divergence` of two models given by hidden states and output heads.
 
-    The largest tensor is `(chunk_tokens, V)`. The gradient flows to the student's hidden states,
-    head and bias only.
+    The largest tensor is `(chunk_tokens, V)`. The gradient flows to the student's hidden states
+    and head only.
 
     Args:
         teacher_hidden: `(T, Ht)` last hidden states of the teacher.
-        teacher_head: `(V, Ht)` weight of its output head.
+        teacher_head: its output head.
         student_hidden: `(T, Hs)`.
-        student_head: `(V, Hs)`.
+        student_head: output head of the student.
         kind: see `per_token_divergence`, also for `beta` and `temperature`.
-        teacher_bias: `(V)` or None, likewise `student_bias`.
         chunk_tokens: tokens projected at a time.
 
     Returns:
@@ -55,10 +55,9 @@ def chunked_divergence(
 
     def divergence(teacher_chunk: Tensor, student_chunk: Tensor) -> Tensor:
         with torch.no_grad():
-            teacher_logits = linear(teacher_chunk, teacher_head, teacher_bias)
-        student_logits = linear(student_chunk, student_head, student_bias)
+            teacher_logits = teacher_head(teacher_chunk)
         return per_token_divergence(
-            teacher_logits, student_logits, kind, beta=beta, temperature=temperature
+            teacher_logits, student_head(student_chunk), kind, beta=beta, temperature=temperature
         )
 
     with_gradient = torch.is_grad_enabled()
@@ -73,23 +72,76 @@ def chunked_divergence(
 
 
 @torch.no_grad()
+def chunked_disagreement(
+    teacher_hidden: Float[Tensor, "J T H"],
+    head: Head,
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = 1024,
+) -> Float[Tensor, " T"]:
+    """`disagreement` of J teachers that share an output head.
+
+    Args:
+        teacher_hidden: `(J, T, H)` last hidden states.
+        head: the output head.
+        temperature: sampling temperature.
+        chunk_tokens: tokens projected at a time, by each teacher.
+
+    Returns:
+        `(T)` float32, nats.
+    """
+    parts = [teacher_hidden.new_zeros(0, dtype=torch.float32)]
+    for rows in _chunks(teacher_hidden.shape[1], chunk_tokens):
+        parts.append(disagreement(head(teacher_hidden[:, rows]), temperature=temperature))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def chunked_statistics(
+    hidden: Float[Tensor, "T H"],
+    head: Head,
+    token_ids: Int64[Tensor, " T"],
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = 1024,
+) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
+    """Log-probability of the sampled tokens, and entropy of their distributions.
+
+    Args:
+        hidden: `(T, H)` last hidden states that predict the tokens.
+        head: the output head.
+        token_ids: `(T)` the sampled tokens.
+        temperature: sampling temperature.
+        chunk_tokens: tokens projected at a time.
+
+    Returns:
+        Log-probabilities and entropies, both `(T)` float32, nats.
+    """
+    logps = [hidden.new_zeros(0, dtype=torch.float32)]
+    entropies = [hidden.new_zeros(0, dtype=torch.float32)]
+    for rows in _chunks(hidden.shape[0], chunk_tokens):
+        log_q = log_softmax(head(hidden[rows]).float() / temperature, dim=-1)
+        logps.append(log_q.gather(1, token_ids[rows, None])[:, 0])
+        entropies.append(-(log_q.exp() * log_q).sum(-1))
+    return torch.cat(logps), torch.cat(entropies)
+
+
+@torch.no_grad()
 def chunked_top_tokens(
     hidden: Float[Tensor, "T H"],
-    head: Float[Tensor, "V H"],
+    head: Head,
     k: int,
     *,
     temperature: float = 1.0,
-    bias: Float[Tensor, " V"] | None = None,
     chunk_tokens: int = 1024,
 ) -> tuple[Float[Tensor, "T K"], Int64[Tensor, "T K"]]:
     """The k likeliest next tokens at each position.
 
     Args:
         hidden: `(T, H)` last hidden states.
-        head: `(V, H)` weight of the output head.
+        head: the output head.
         k: number of tokens to keep.
         temperature: sampling temperature.
-        bias: `(V)` or None.
         chunk_tokens: tokens projected at a time.
 
     Returns:
@@ -98,8 +150,7 @@ def chunked_top_tokens(
     probs = [hidden.new_zeros((0, k), dtype=torch.float32)]
     ids = [torch.zeros((0, k), dtype=torch.int64, device=hidden.device)]
     for rows in _chunks(hidden.shape[0], chunk_tokens):
-        chunk = softmax(linear(hidden[rows], head, bias).float() / temperature, dim=-1)
-        top = chunk.topk(k, dim=-1)
+        top = softmax(head(hidden[rows]).float() / temperature, dim=-1).topk(k, dim=-1)
         probs.append(top.values)
         ids.append(top.indices)
     return torch.cat(probs), torch.cat(ids)

@@ -54,6 +54,26 @@ def per_token_divergence(
     return divergence.clamp(min=0)
 
 
+def disagreement(
+    teacher_logits: Float[Tensor, "J *B V"], *, temperature: float = 1.0
+) -> Float[Tensor, "*B"]:
+    """E_j KL(p_j || pbar) of J equally likely teachers, pbar their mean (section 7).
+
+    The part of the distillation loss that has no gradient, though it marks the positions at which
+    the references go different ways.
+
+    Args:
+        teacher_logits: `(J, *B, V)` of any float type.
+        temperature: sampling temperature by which the logits are divided.
+
+    Returns:
+        `(*B)` float32, nats, at least 0; at most log J.
+    """
+    log_p = log_softmax(teacher_logits.float() / temperature, dim=-1)
+    log_mean = log_p.logsumexp(0) - math.log(log_p.shape[0])
+    return _kl(log_p, log_mean.expand_as(log_p)).mean(0).clamp(min=0)
+
+
 def check_divergence(kind: str, beta: float) -> None:
     """Refuse an unknown divergence.
 

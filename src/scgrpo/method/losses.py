@@ -1,4 +1,4 @@
-"""Section 3: the clipped surrogate and its aggregations.
+"""Sections 3 and 6: the clipped surrogate, the distillation term, and their aggregations.
 
 The trainer uses TRL's own loss with the weight carried in the advantage; these are the same
 formulas to read, to test against, and to build on.
@@ -36,6 +36,34 @@ def clipped_surrogate(
     ratio = (logp - old_logp.detach()).exp()
     clipped = ratio.clamp(1 - eps_low, 1 + eps_high)
     return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def clipped_divergence(
+    divergence: Float[Tensor, "*B"], clip: float | None = None
+) -> Float[Tensor, "*B"]:
+    """Divergence of each token, at most `clip` (OPSD, section 6).
+
+    A clipped token has no gradient, so that few tokens of wording cannot dominate.
+
+    Args:
+        divergence: `(*B)` nats, with gradient.
+        clip: largest value in nats; None for no clipping.
+    """
+    return divergence if clip is None else divergence.clamp(max=clip)
+
+
+def warmed(coefficient: float, start: float | None, step: int, warmup_steps: int) -> float:
+    """Coefficient of an additive loss, warmed linearly from `start` (section 6).
+
+    Args:
+        coefficient: value after the warm-up.
+        start: value at step 0; None for no warm-up.
+        step: optimizer steps done.
+        warmup_steps: steps of the warm-up.
+    """
+    if start is None or step >= warmup_steps:
+        return coefficient
+    return start + (coefficient - start) * step / warmup_steps
 
 
 def sequence_mean(loss: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, ""]:

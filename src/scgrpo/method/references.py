@@ -1,6 +1,6 @@
 """Section 4: the reference trajectory of each rollout, drawn from its own group.
 
-Shapes: N groups, G rollouts a group.
+Shapes: N groups, G rollouts a group, R references of a rollout.
 """
 
 import random
@@ -22,13 +22,16 @@ def draw_references(
     step: int,
     solve_threshold: float = 1.0,
     first_group: int = 0,
-) -> Int64[Tensor, "N G"]:
-    """Draw a reference for each rollout, keyed by (seed, step, group).
+    count: int = 1,
+    remembered: Int64[Tensor, " N"] | None = None,
+) -> Int64[Tensor, "N G R"]:
+    """Draw up to R references for each rollout, keyed by (seed, step, group).
 
     In a partial group, rollout i draws uniformly from the verified rollouts other than i. In a
-    none group, one scored rollout serves the whole group; it has no reference itself. The draw
-    depends on nothing but the key and the rewards of the group, so a resumed or re-sharded run
-    draws the same references.
+    none group, one scored rollout serves the whole group; it has no reference itself. Remembered
+    rollouts of earlier steps are verified: they join the draw of a partial group, and are preferred
+    to a failed rollout in a none group. The draw depends on nothing but the key and the rewards of
+    the group, so a resumed or a re-sharded run draws the same references.
 
     Args:
         reward: `(N, G)` verifier rewards, NaN where unscored.
@@ -37,37 +40,57 @@ def draw_references(
         step: number of the generation step.
         solve_threshold: smallest reward that counts as solved.
         first_group: number of the first of these groups within the step.
+        count: R, the most references of a rollout, without repetition.
+        remembered: `(N)` number of remembered rollouts of each group's problem.
 
     Returns:
-        `(N, G)` index of the reference within the group, on the CPU; -1 where there is none: in a
-        plain group, for a lone verified rollout, for the shared reference itself and for unscored
-        rollouts.
+        `(N, G, R)` index of each reference within the group, or G + j for the j-th remembered
+        rollout, on the CPU; -1 where there is none: in a plain group, for a lone verified rollout,
+        for the shared reference itself, for unscored rollouts, and beyond the last candidate.
     """
-    reference_NG = torch.full(reward.shape, NO_REFERENCE, dtype=torch.int64)
+    groups, size = reward.shape
+    reference_NGR = torch.full((groups, size, count), NO_REFERENCE, dtype=torch.int64)
     verified = verified_mask(reward, solve_threshold).tolist()
     scored = (~reward.isnan()).tolist()
+    kept = [0] * groups if remembered is None else remembered.tolist()
     for group, group_route in enumerate(route.tolist()):
         rng = random.Random(f"{seed}/{step}/{first_group + group}")
+        memory = list(range(size, size + kept[group]))
         if group_route == Route.PARTIAL:
-            drawn = _draw_verified(verified[group], scored[group], rng)
+            drawn = _draw_verified(verified[group], scored[group], memory, count, rng)
         elif group_route == Route.NONE:
-            drawn = _draw_shared(scored[group], rng)
+            drawn = _draw_shared(scored[group], memory, count, rng)
         else:
             continue
-        reference_NG[group] = torch.tensor(drawn)
-    return reference_NG
+        for rollout, references in enumerate(drawn):
+            reference_NGR[group, rollout, : len(references)] = torch.tensor(references).long()
+    return reference_NGR
 
 
-def _draw_verified(verified: list[bool], scored: list[bool], rng: random.Random) -> list[int]:
-    drawn = []
-    for rollout, is_scored in enumerate(scored):
-        others = [j for j, accepted in enumerate(verified) if accepted and j != rollout]
-        drawn.append(rng.choice(others) if is_scored and others else NO_REFERENCE)
-    return drawn
-
-
-def _draw_shared(scored: list[bool], rng: random.Random) -> list[int]:
-    shared = rng.choice([j for j, is_scored in enumerate(scored) if is_scored])
-    return [
-        shared if is_scored and j != shared else NO_REFERENCE for j, is_scored in enumerate(scored)
+def _draw_verified(
+    verified: list[bool], scored: list[bool], memory: list[int], count: int, rng: random.Random
+) -> list[list[int]]:
+    others = [
+        [j for j, accepted in enumerate(verified) if accepted and j != rollout] + memory
+        for rollout in range(len(scored))
     ]
+    return _draw([o if s else [] for o, s in zip(others, scored, strict=True)], count, rng)
+
+
+def _draw_shared(
+    scored: list[bool], memory: list[int], count: int, rng: random.Random
+) -> list[list[int]]:
+    if memory:
+        recalled = _draw([memory], count, rng)[0]
+        return [recalled if is_scored else [] for is_scored in scored]
+    shared = _draw([[j for j, is_scored in enumerate(scored) if is_scored]], 1, rng)[0]
+    return [shared if is_scored and j not in shared else [] for j, is_scored in enumerate(scored)]
+
+
+def _draw(candidates: list[list[int]], count: int, rng: random.Random) -> list[list[int]]:
+    # All first references first, so that they do not depend on how many are wanted.
+    firsts = [[rng.choice(some)] if some else [] for some in candidates]
+    for some, drawn in zip(candidates, firsts, strict=True):
+        left = [candidate for candidate in some if candidate not in drawn]
+        drawn += rng.sample(left, min(count - 1, len(left)))
+    return firsts

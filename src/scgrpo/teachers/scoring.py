@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,12 +15,59 @@ TopTokens = tuple[Tensor, Tensor]
 """Probabilities and ids `(T, K)` of the likeliest next tokens."""
 
 
+@dataclass
+class Policy:
+    """A causal language model whose last hidden states can be had."""
+
+    model: nn.Module
+    """What is called: wrapped as the trainer wraps it."""
+    backbone: nn.Module
+    """Part of it whose output is the last hidden state."""
+    forward_options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the forward, see `head_options`."""
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """Entered around each forward, to turn adapters off for instance."""
+
+    def hidden_states(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Hidden states from which each completion token was predicted.
+
+        Sequences are padded on the right, so that every token has the position that it had when it
+        was sampled, whatever the position encoding.
+
+        Args:
+            prompts: token ids, at least one each.
+            completions: token ids.
+
+        Returns:
+            `(M, H)`, the completions one after the other, M their total length.
+        """
+        device = next(self.model.parameters()).device
+        rows = [torch.tensor([*p, *c]) for p, c in zip(prompts, completions, strict=True)]
+        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+        with self.around(), captured_hidden_states(self.backbone) as captured:
+            self.model(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                use_cache=False,
+                **self.forward_options,
+            )
+        # The state at position j predicts token j + 1.
+        states = [
+            captured[0][row, len(p) - 1 : len(p) + len(c) - 1]
+            for row, (p, c) in enumerate(zip(prompts, completions, strict=True))
+        ]
+        return torch.cat(states)
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
-    """One completion to be scored behind the student's and behind the teacher's prompt."""
+    """One completion to be scored behind the student's and behind each teacher's prompt."""
 
     student_prompt: Sequence[int]
-    teacher_prompt: Sequence[int]
+    teacher_prompts: Sequence[Sequence[int]]
     completion: Sequence[int]
     student_hidden: Tensor | None = None
     """`(T, H)` states that predict the completion, where a student pass was made already."""
@@ -28,26 +75,39 @@ class ScoreRequest:
 
     @property
     def padded_length(self) -> int:
-        return max(len(self.student_prompt), len(self.teacher_prompt)) + len(self.completion)
+        longest = max(map(len, (self.student_prompt, *self.teacher_prompts)))
+        return longest + len(self.completion)
 
 
 @dataclass(frozen=True)
 class Score:
-    """D of one completion, in nats, `(T)` float32 on the model's device."""
+    """What the passes say of one completion; float32, on the model's device."""
 
     kl: Tensor
+    """`(R, T)` D in nats, by each of the R teachers."""
+    signals: dict[str, Tensor] = field(default_factory=dict)
+    """`(T)` those of `entropy`, `logp` and `disagreement` that were asked for."""
     student_top: TopTokens | None = None
     teacher_top: TopTokens | None = None
+    """Of the first teacher."""
 
 
-class Head(Protocol):
-    """What the scorer needs of an output head, applied to hidden states `(M, H)`."""
+class Heads(Protocol):
+    """What the scorer needs of the output heads, applied to hidden states `(M, H)`."""
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """KL(teacher || student) of each row, `(M)` nats."""
         ...
 
-    def top_tokens(self, hidden: Tensor) -> TopTokens:
+    def disagreement(self, teacher_hidden: Tensor) -> Tensor:
+        """Of teachers `(J, M, H)`, `(M)` nats."""
+        ...
+
+    def statistics(self, student_hidden: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of the tokens and entropy, `(M)` nats each."""
+        ...
+
+    def top_tokens(self, hidden: Tensor, *, of_teacher: bool) -> TopTokens:
         """Likeliest next tokens of each row."""
         ...
 
@@ -56,13 +116,11 @@ class Head(Protocol):
 class Scorer:
     """Scores completions in micro-batches: no gradient, no dropout, longest first."""
 
-    model: nn.Module
-    """What is called: the policy, wrapped as the trainer wraps it."""
-    backbone: nn.Module
-    """Part of it whose output is the last hidden state."""
-    head: Head
-    forward_options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the forward, see `head_options`."""
+    student: Policy
+    teacher: Policy
+    heads: Heads
+    signals: frozenset[str] = frozenset()
+    """Signals wanted beside D: `entropy`, `logp`, `disagreement`."""
     max_tokens: int = 16384
     """Padded tokens in one micro-batch; a longer completion goes alone."""
     batches_everywhere: Callable[[int], int] = int
@@ -77,48 +135,72 @@ class Scorer:
         """D of each completion: position t holds the divergence that produced token t.
 
         Args:
-            requests: completions with at least one token each.
+            requests: completions with at least one token and one teacher each.
 
         Returns:
             One score per request, in the order of the requests.
         """
         scores: dict[int, Score] = {}
         batches = list(_micro_batches(requests, self.max_tokens))
-        # All processes must agree on skipping the student pass, so one that has nothing to
-        # score follows the others' number of passes, not its own requests.
-        passes = self.batches_everywhere(sum(1 + _needs_student(requests, b) for b in batches))
-        with evaluation_mode(self.model):
+        student = sum(_needs_student(requests, batch) for batch in batches)
+        with evaluation_mode(self.student.model), evaluation_mode(self.teacher.model):
             for batch in batches:
                 chosen = [requests[i] for i in batch]
                 scores |= zip(batch, self._score_batch(chosen), strict=True)
-            done = sum(1 + _needs_student(requests, b) for b in batches)
-            for _ in range(passes - done):
-                last_hidden_states(self.model, self.backbone, [[0]], [[0]], self.forward_options)
+            # A process with less to score makes empty passes, in the same order as the others.
+            student_left = self.batches_everywhere(student) - student
+            for left in range(self.batches_everywhere(len(batches)) - len(batches)):
+                if left < student_left:
+                    self.student.hidden_states([[0]], [[0]])
+                self.teacher.hidden_states([[0]], [[0]])
         return [scores[i] for i in range(len(requests))]
 
     def _score_batch(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         lengths = [len(r.completion) for r in requests]
+        completions = [r.completion for r in requests]
         known = [r.student_hidden for r in requests if r.student_hidden is not None]
         if len(known) == len(requests):
-            student = torch.cat(known)
+            student = list(known)
         else:
             with self._timed("student_pass"):
-                student = self._pass([r.student_prompt for r in requests], requests)
+                prompts = [r.student_prompt for r in requests]
+                hidden = self.student.hidden_states(prompts, completions)
+            student = list(hidden.split(lengths))
         with self._timed("teacher_pass"):
-            teacher = self._pass([r.teacher_prompt for r in requests], requests)
-            kls = self.head.divergence(teacher, student).split(lengths)
-        hidden = zip(student.split(lengths), teacher.split(lengths), strict=True)
+            shown = [(row, p) for row, r in enumerate(requests) for p in r.teacher_prompts]
+            rows = [row for row, _ in shown]
+            hidden = self.teacher.hidden_states(
+                [p for _, p in shown], [completions[row] for row in rows]
+            )
+            kl = self.heads.divergence(hidden, torch.cat([student[row] for row in rows]))
+        by_teacher = zip(
+            rows, *(x.split([lengths[row] for row in rows]) for x in (kl, hidden)), strict=True
+        )
+        taught: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        for row, kl_T, teacher_TH in by_teacher:
+            taught.setdefault(row, []).append((kl_T, teacher_TH))
         return [
-            Score(kl, self.head.top_tokens(s), self.head.top_tokens(t))
-            if request.want_top_tokens
-            else Score(kl)
-            for request, kl, (s, t) in zip(requests, kls, hidden, strict=True)
+            self._score_one(request, student[row], taught[row])
+            for row, request in enumerate(requests)
         ]
 
-    def _pass(self, prompts: list[Sequence[int]], requests: Sequence[ScoreRequest]) -> Tensor:
-        completions = [r.completion for r in requests]
-        return last_hidden_states(
-            self.model, self.backbone, prompts, completions, self.forward_options
+    def _score_one(
+        self, request: ScoreRequest, student_TH: Tensor, taught: list[tuple[Tensor, Tensor]]
+    ) -> Score:
+        kl_RT = torch.stack([kl_T for kl_T, _ in taught])
+        signals = {}
+        if self.signals & {"entropy", "logp"}:
+            ids = torch.tensor(list(request.completion), device=student_TH.device)
+            signals["logp"], signals["entropy"] = self.heads.statistics(student_TH, ids)
+        if "disagreement" in self.signals:
+            signals["disagreement"] = self.heads.disagreement(torch.stack([h for _, h in taught]))
+        if not request.want_top_tokens:
+            return Score(kl_RT, signals)
+        return Score(
+            kl_RT,
+            signals,
+            student_top=self.heads.top_tokens(student_TH, of_teacher=False),
+            teacher_top=self.heads.top_tokens(taught[0][1], of_teacher=True),
         )
 
     @contextmanager
@@ -128,47 +210,6 @@ class Scorer:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.seconds[name] += time.perf_counter() - start
-
-
-def last_hidden_states(
-    model: nn.Module,
-    backbone: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    completions: Sequence[Sequence[int]],
-    forward_options: dict[str, Any] | None = None,
-) -> Tensor:
-    """Hidden states from which each completion token was predicted.
-
-    Sequences are padded on the right, so that every token has the position that it had when it
-    was sampled, whatever the position encoding.
-
-    Args:
-        model: causal language model, possibly wrapped.
-        backbone: its part that ends before the output head.
-        prompts: token ids, at least one each.
-        completions: token ids.
-        forward_options: further arguments of the forward.
-
-    Returns:
-        `(M, H)`, the completions one after the other, M their total length.
-    """
-    device = next(model.parameters()).device
-    rows = [torch.tensor([*p, *c]) for p, c in zip(prompts, completions, strict=True)]
-    ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-    mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-    with captured_hidden_states(backbone) as captured:
-        model(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            use_cache=False,
-            **(forward_options or {}),
-        )
-    # The state at position j predicts token j + 1.
-    states = [
-        captured[0][row, len(p) - 1 : len(p) + len(c) - 1]
-        for row, (p, c) in enumerate(zip(prompts, completions, strict=True))
-    ]
-    return torch.cat(states)
 
 
 @contextmanager
@@ -224,7 +265,8 @@ def _needs_student(requests: Sequence[ScoreRequest], batch: Sequence[int]) -> bo
 def _micro_batches(requests: Sequence[ScoreRequest], max_tokens: int) -> Iterator[list[int]]:
     """Indices of requests, longest first, in batches of at most max_tokens padded tokens."""
     order = sorted(range(len(requests)), key=lambda i: -requests[i].padded_length)
+    most = max((len(request.teacher_prompts) for request in requests), default=1)
     while order:
-        size = max(1, max_tokens // requests[order[0]].padded_length)
+        size = max(1, max_tokens // (requests[order[0]].padded_length * most))
         yield order[:size]
         order = order[size:]

@@ -79,7 +79,13 @@ def build_base(
             progress(step + 1, steps, loss.item())
     model.eval().save_pretrained(output)
     tokenizer.save_pretrained(output)
-    made = {"steps": steps, "seed": seed, "minutes": round((time.monotonic() - started) / 60, 1)}
+    shape = {"width": width, "layers": layers}
+    made = {
+        **shape,
+        "steps": steps,
+        "seed": seed,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
     recipe = {"task": asdict(options), "corpus": asdict(corpus), "training": made}
     (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     return output

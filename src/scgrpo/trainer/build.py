@@ -1,15 +1,23 @@
 """From the choices of a `Method` to the objects that carry them out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from scgrpo.config import Method
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.teachers.scoring import Scorer, find_backbone, head_options
-from scgrpo.trainer.attach import Credit, TokenWeight, UniformCredit
-from scgrpo.trainer.checks import context_length
-from scgrpo.trainer.kernels import PolicyHead
+from scgrpo.teachers.scoring import Policy, Scorer
+from scgrpo.trainer.advantages import ADVANTAGES
+from scgrpo.trainer.attach import Credit, NoUse, Use
+from scgrpo.trainer.checks import check_demonstrations, context_length
+from scgrpo.trainer.distilling import DistillationLoss
+from scgrpo.trainer.kernels import PolicyHeads
+from scgrpo.trainer.lessons import Demonstrations, NoTeacher, OtherModel, OwnRollouts, Teacher
+from scgrpo.trainer.memory import TrajectoryMemory
+from scgrpo.trainer.policies import student_policy, teacher_policy
+from scgrpo.trainer.weighting import SCORED, TokenWeight
 
 
 def build_credit(trainer: Any) -> Credit:
@@ -19,34 +27,74 @@ def build_credit(trainer: Any) -> Credit:
         trainer: a trainer whose TRL part is set up.
 
     Raises:
-        ValueError: for a model that the method cannot work with.
+        ValueError: for a model, data or a teacher that the method cannot work with.
     """
-    return CREDITS[trainer.args.method.use](trainer)
-
-
-def _token_weight(trainer: Any) -> TokenWeight:
-    if trainer._is_vlm:
+    method: Method = trainer.args.method
+    if method.teacher != "none" and trainer._is_vlm:
         raise ValueError(
             "the model reads images, and a teacher prompt with images is not supported; use a "
             "text-only model, or preset 'grpo'."
         )
-    args, model = trainer.args, trainer.accelerator.unwrap_model(trainer.model)
-    prompts = TeacherPrompts(
+    return Credit(
+        ADVANTAGES[method.advantage], TEACHERS[method.teacher](trainer), USES[method.use](trainer)
+    )
+
+
+def _own_rollouts(trainer: Any) -> OwnRollouts:
+    method: Method = trainer.args.method
+    memory = TrajectoryMemory(method.memory_size, method.memory_age)
+    return OwnRollouts(
+        method, trainer.accelerator, _prompts(trainer), memory if method.memory_size else None
+    )
+
+
+def _demonstrations(trainer: Any) -> Demonstrations:
+    check_demonstrations(trainer.train_dataset, trainer.args.method.demonstration)
+    return Demonstrations(trainer.args.method, trainer.accelerator, _prompts(trainer))
+
+
+def _prompts(trainer: Any) -> TeacherPrompts:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return TeacherPrompts(
         trainer._tokenizer,
-        args.guide,
-        max_length=_teacher_length(args.teacher_max_length, context_length(model)),
+        trainer.args.guide,
+        max_length=_teacher_length(trainer.args.teacher_max_length, context_length(model)),
         chat_template=trainer.chat_template,
         template_options=trainer.chat_template_kwargs,
     )
+
+
+def _token_weight(trainer: Any) -> TokenWeight:
+    method: Method = trainer.args.method
+    weight = method.weight_function()
+    student, teacher, heads = _models(trainer)
     scorer = Scorer(
-        model=trainer.model,
-        backbone=find_backbone(model),
-        head=PolicyHead(model, trainer.temperature),
-        forward_options=head_options(model),
-        max_tokens=args.score_tokens,
+        student,
+        teacher,
+        replace(heads, kind="forward"),
+        signals=frozenset(weight.signals) & frozenset(SCORED),
+        max_tokens=trainer.args.score_tokens,
         batches_everywhere=lambda count: _largest(trainer.accelerator, count),
     )
-    return TokenWeight(args.method, trainer.accelerator, prompts, scorer)
+    return TokenWeight(method, trainer.accelerator, scorer, weight)
+
+
+def _distillation_loss(trainer: Any) -> DistillationLoss:
+    return DistillationLoss(trainer.args.method, trainer.accelerator, *_models(trainer))
+
+
+def _models(trainer: Any) -> tuple[Policy, Policy, PolicyHeads]:
+    method, unwrap = trainer.args.method, trainer.accelerator.unwrap_model
+    student = student_policy(trainer)
+    teacher = teacher_policy(trainer, student)
+    heads = PolicyHeads(
+        unwrap(student.model),
+        unwrap(teacher.model),
+        trainer.temperature,
+        method.divergence,
+        method.divergence_beta,
+    )
+    return student, teacher, heads
 
 
 def _teacher_length(wanted: int | None, context: int | None) -> int:
@@ -65,8 +113,17 @@ def _largest(accelerator: Any, count: int) -> int:
     return int(counts.max().item())
 
 
-CREDITS: dict[str, Callable[[Any], Credit]] = {
-    "none": lambda trainer: UniformCredit(),
+TEACHERS: dict[str, Callable[[Any], Teacher]] = {
+    "none": lambda trainer: NoTeacher(trainer.args.method),
+    "self": _own_rollouts,
+    "demonstration": _demonstrations,
+    "model": lambda trainer: OtherModel(trainer.args.method),
+}
+"""One entry for each of `scgrpo.config.TEACHERS`."""
+
+USES: dict[str, Callable[[Any], Use]] = {
+    "none": lambda trainer: NoUse(),
     "weight": _token_weight,
+    "loss": _distillation_loss,
 }
 """One entry for each of `scgrpo.config.USES`."""

@@ -29,6 +29,42 @@ def check_dataset(dataset: Any, *, environment_owns_data: bool) -> None:
         )
 
 
+def check_demonstrations(dataset: Any, column: str) -> None:
+    """Refuse a training set that has no solutions to show.
+
+    Raises:
+        ValueError: naming the column, or the first row without a text.
+    """
+    if not isinstance(dataset, Dataset):
+        return
+    if column not in dataset.column_names:
+        raise ValueError(
+            f"train_dataset has no column {column!r} (it has: {', '.join(dataset.column_names)}), "
+            "which teacher='demonstration' shows; name the column with solutions in "
+            "SCGRPOConfig(demonstration=...)."
+        )
+    for row, text in enumerate(dataset[column]):
+        if not isinstance(text, str) or not text:
+            raise ValueError(
+                f"row {row} of train_dataset has {text!r} as {column!r}; a demonstration is a "
+                "text: filter such rows out."
+            )
+
+
+def check_dynamic_sampling(dataset: Any, *, environment: bool) -> None:
+    """Refuse data from which no fresh problems can be drawn.
+
+    Raises:
+        ValueError: for a stream, or an environment that owns the data.
+    """
+    if not isinstance(dataset, Dataset) or environment:
+        raise ValueError(
+            "dynamic_sampling draws fresh problems by their number, which needs a train_dataset "
+            "with rows and prompts; give a datasets.Dataset (not a stream or an environment's "
+            "own), or set dynamic_sampling=false."
+        )
+
+
 def check_prompts(
     dataset: Any, tokenizer: PreTrainedTokenizerBase, context: int | None, template: dict[str, Any]
 ) -> None:

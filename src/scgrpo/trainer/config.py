@@ -1,6 +1,7 @@
 """`SCGRPOConfig`: TRL's `GRPOConfig` with the choices of the method."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -10,7 +11,7 @@ from scgrpo.config import Method
 
 
 @dataclass
-class SCGRPOConfig(GRPOConfig):
+class SCGRPOConfig(Method, GRPOConfig):
     """All fields of `trl.GRPOConfig`, and those of `scgrpo.config.Method`.
 
     The defaults are SC-GRPO as in the paper; `scgrpo.presets` has the other methods. `loss_type`
@@ -21,31 +22,6 @@ class SCGRPOConfig(GRPOConfig):
     """
 
     loss_type: str = field(default="grpo", metadata={"help": "Paper: grpo. See trl.GRPOConfig."})
-
-    advantage: str = field(default="group", metadata={"help": "What the reward says: group."})
-    teacher: str = field(default="self", metadata={"help": "none, or self: an own rollout."})
-    use: str = field(default="weight", metadata={"help": "none, or weight: f(D) times the loss."})
-    reference_set: str = field(
-        default="partial+none",
-        metadata={"help": "partial, partial+none, any-partial, all-correct or all."},
-    )
-    solve_threshold: float = field(
-        default=1.0, metadata={"help": "Smallest verifier reward that counts as solved."}
-    )
-    diversity_alpha: float = field(
-        default=0.1, metadata={"help": "Scale of the diversity advantage of unsolved groups."}
-    )
-    threshold_percentile: float = field(
-        default=75.0, metadata={"help": "Percentile of D that becomes the scale c."}
-    )
-    threshold_min: float = field(default=1e-4, metadata={"help": "Floor of c, in nats."})
-    threshold_fixed: float | None = field(
-        default=None, metadata={"help": "A fixed c in nats instead of the percentile."}
-    )
-    threshold_scope: str = field(
-        default="batch",
-        metadata={"help": "Tokens that share one c: batch (an optimizer step) or micro_batch."},
-    )
 
     verifier: str | None = field(
         default=None,
@@ -69,13 +45,17 @@ class SCGRPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_groups()
-        super().__post_init__()
-        self._check_weighting(self.method)
+        GRPOConfig.__post_init__(self)
+        self.check()
+        for use, check in _CHECKS.items():
+            if self.use == use:
+                check(self)
+        self._check_advantage()
 
     @property
     def method(self) -> Method:
         """The method that these fields describe."""
-        return Method(**{name.name: getattr(self, name.name) for name in fields(Method)})
+        return Method(**{spec.name: getattr(self, spec.name) for spec in fields(Method)})
 
     @classmethod
     def from_grpo(cls, args: GRPOConfig) -> "SCGRPOConfig":
@@ -114,9 +94,7 @@ class SCGRPOConfig(GRPOConfig):
                 f"{(batch // group + 1) * group}."
             )
 
-    def _check_weighting(self, method: Method) -> None:
-        if method.use == "none":
-            return
+    def _check_weighting(self) -> None:
         if self.loss_type == "vespo":
             raise ValueError(
                 "loss_type='vespo' reshapes advantages per sequence and cannot carry a weight per "
@@ -128,7 +106,7 @@ class SCGRPOConfig(GRPOConfig):
                 "tokens are weighted."
             )
         accumulation, generation = self.gradient_accumulation_steps, self.steps_per_generation
-        if method.threshold_scope == "batch" and generation % accumulation:
+        if self.threshold_scope == "batch" and generation % accumulation:
             raise ValueError(
                 f"steps_per_generation={generation} is no multiple of "
                 f"gradient_accumulation_steps={accumulation}, so one optimizer step would see "
@@ -137,3 +115,23 @@ class SCGRPOConfig(GRPOConfig):
             )
         if self.score_tokens < 1:
             raise ValueError(f"score_tokens is {self.score_tokens}; it must be at least 1.")
+
+    def _check_loss(self) -> None:
+        if self.loss_type not in LOSS_TYPES:
+            raise ValueError(
+                f"use='loss' adds a term to the loss, which loss_type={self.loss_type!r} does not "
+                f"aggregate per token; use one of {', '.join(LOSS_TYPES)}."
+            )
+
+    def _check_advantage(self) -> None:
+        if self.advantage == "whitened" and self.reward_kl > 0 and self.beta == 0:
+            # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the
+            # trainer takes the penalty out of the loss again.
+            self.beta = self.reward_kl
+
+
+LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
+_CHECKS: dict[str, Callable[[SCGRPOConfig], None]] = {
+    "weight": SCGRPOConfig._check_weighting,
+    "loss": SCGRPOConfig._check_loss,
+}

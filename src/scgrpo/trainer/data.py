@@ -1,7 +1,5 @@
 """Where a run's problems and rewards come from: a task, or the user's own data set and reward."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 from datasets import Dataset, load_dataset
 
+from scgrpo.importing import import_function
 from scgrpo.tasks import load_task
 from scgrpo.trainer.run_config import RunConfig
 
@@ -70,7 +69,7 @@ def _dataset_source(name: str, reward: str | None) -> Source:
                 f"dataset {name!r} has no column {column!r} (it has: "
                 f"{', '.join(rows.column_names)}); rename or add it."
             )
-    return Source(rows, {}, import_function(reward), guide="math")
+    return Source(rows, {}, import_function(reward, "reward"), guide="math")
 
 
 def _load_rows(name: str) -> Dataset:
@@ -82,29 +81,6 @@ def _load_rows(name: str) -> Dataset:
     if path.stat().st_size == 0:
         raise ValueError(f"dataset {name!r} is empty (0 bytes); check how it was written.")
     return load_dataset(LOCAL_FORMATS[path.suffix], data_files=str(path), split="train")
-
-
-def import_function(name: str) -> Callable[..., Any]:
-    """The function that `package.module:function` or `path.py:function` names.
-
-    Raises:
-        ValueError: if there is no such module or function.
-    """
-    module_name, _, function = name.partition(":")
-    try:
-        if module_name.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(module_name)
-        return getattr(module, function)  # type: ignore[no-any-return]
-    except (ImportError, OSError, AttributeError) as error:
-        raise ValueError(
-            f"reward {name!r} cannot be imported ({error}); write it as package.module:function "
-            "or path.py:function."
-        ) from error
 
 
 def _first(rows: Dataset, count: int) -> Dataset:

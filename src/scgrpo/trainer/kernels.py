@@ -1,84 +1,141 @@
-"""The output head of the policy for the scorer: TRL's kernel on a GPU, else plain torch."""
+"""The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.functional import linear
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
-from scgrpo.method import chunked_divergence, chunked_top_tokens
+from scgrpo.method import (
+    chunked_disagreement,
+    chunked_divergence,
+    chunked_statistics,
+    chunked_top_tokens,
+)
+from scgrpo.method.chunked import Head
 
 
 @dataclass(frozen=True)
-class PolicyHead:
-    """Divergence and top tokens from hidden states; the vocabulary never stands in full.
+class PolicyHeads:
+    """Divergences and statistics from hidden states; the vocabulary never stands in full.
 
-    Both teacher and student use this one head: they are the same weights.
+    The gradient flows to the student's hidden states and head, where gradients are on.
     """
 
-    model: nn.Module
+    student: nn.Module
+    teacher: nn.Module
+    """The student itself where both are the same weights."""
     temperature: float
+    kind: str = "forward"
+    beta: float = 0.5
     top_k: int = 5
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
-        """KL(teacher || student) of each row `(M, H)`, in nats, `(M)` float32."""
-        weight, bias = self._weights()
-        logit_scale, softcap = self._logit_transform()
-        if not teacher_hidden.is_cuda and logit_scale == 1.0 and softcap is None:
-            with maybe_gather_lm_head_ctx(weight, bias):
-                dtype = teacher_hidden.dtype
-                return chunked_divergence(
-                    teacher_hidden,
-                    weight.to(dtype),
-                    student_hidden,
-                    weight.to(dtype),
-                    temperature=self.temperature,
-                    teacher_bias=None if bias is None else bias.to(dtype),
-                    student_bias=None if bias is None else bias.to(dtype),
-                )
-        forward_kl = 0.0
-        kl, _ = ChunkedDivergenceFunction.apply(
-            student_hidden,
-            weight,
-            bias,
-            teacher_hidden,
-            weight,
-            bias,
-            forward_kl,
-            self.temperature,
-            logit_scale,
-            softcap,
-            logit_scale,
-            softcap,
-        )
-        return kl.clamp(min=0)
-
-    def top_tokens(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Probabilities and ids `(M, K)` of the likeliest next tokens of each row."""
-        weight, bias = self._weights()
-        with maybe_gather_lm_head_ctx(weight, bias):
-            return chunked_top_tokens(
-                hidden,
-                weight.to(hidden.dtype),
-                min(self.top_k, weight.shape[0]),
+        """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
+        if student_hidden.is_cuda:
+            return self._by_kernel(teacher_hidden, student_hidden)
+        with _head(self.teacher) as teacher_head, _head(self.student) as student_head:
+            return chunked_divergence(
+                teacher_hidden,
+                teacher_head,
+                student_hidden,
+                student_head,
+                self.kind,
+                beta=self.beta,
                 temperature=self.temperature,
-                bias=None if bias is None else bias.to(hidden.dtype),
             )
 
-    def _weights(self) -> tuple[Tensor, Tensor | None]:
-        head: Any = self.model.get_output_embeddings()  # type: ignore[operator]
-        weight, bias = head.weight, getattr(head, "bias", None)
-        if isinstance(weight, DTensor):
-            weight = weight.full_tensor()
-            bias = None if bias is None else bias.full_tensor()
-        return weight.detach(), None if bias is None else bias.detach()
+    def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
+        student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
+        with _weights(self.student) as own, _weights(self.teacher) as others:
+            detached = [None if x is None else x.detach() for x in (teacher_hidden, *others)]
 
-    def _logit_transform(self) -> tuple[float, float | None]:
-        """Scale and soft cap of the logits (Cohere, Granite, Gemma), read as TRL reads them."""
-        config: Any = self.model.config.get_text_config()  # type: ignore[union-attr, operator]
-        scale = getattr(config, "logit_scale", None)
-        if scale is None and getattr(config, "logits_scaling", None) is not None:
-            scale = 1 / config.logits_scaling
-        return (1.0 if scale is None else scale), getattr(config, "final_logit_softcapping", None)
+            def towards(beta: float) -> Tensor:
+                divergence, _ = ChunkedDivergenceFunction.apply(
+                    student_hidden,
+                    *own,
+                    *detached,
+                    beta,
+                    self.temperature,
+                    student.scale,
+                    student.softcap,
+                    teacher.scale,
+                    teacher.softcap,
+                )
+                return divergence.clamp(min=0)
+
+            if self.kind == "bidirectional":
+                return self.beta * towards(0.0) + (1 - self.beta) * towards(1.0)
+            return towards({"forward": 0.0, "reverse": 1.0, "jsd": self.beta}[self.kind])
+
+    def disagreement(self, teacher_hidden: Tensor) -> Tensor:
+        """E_j KL(p_j || pbar) of teachers `(J, M, H)`, in nats, `(M)` float32."""
+        with _head(self.teacher) as head:
+            return chunked_disagreement(teacher_hidden, head, temperature=self.temperature)
+
+    def statistics(self, student_hidden: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of the tokens and entropy, in nats, `(M)` float32 each."""
+        with _head(self.student) as head:
+            return chunked_statistics(student_hidden, head, token_ids, temperature=self.temperature)
+
+    def top_tokens(self, hidden: Tensor, *, of_teacher: bool = False) -> tuple[Tensor, Tensor]:
+        """Probabilities and ids `(M, K)` of the likeliest next tokens of each row."""
+        model: Any = self.teacher if of_teacher else self.student
+        with _head(model) as head:
+            k = min(self.top_k, model.config.get_text_config().vocab_size)
+            return chunked_top_tokens(hidden, head, k, temperature=self.temperature)
+
+
+@dataclass(frozen=True)
+class LogitTransform:
+    """What a model does to the logits of its head (Cohere, Granite, Gemma and others)."""
+
+    scale: float = 1.0
+    softcap: float | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> "LogitTransform":
+        """Scale and soft cap, read from the config as TRL's fused head reads them."""
+        config = model.config.get_text_config()
+        softcap = getattr(config, "final_logit_softcapping", None)
+        for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+            if getattr(config, name, None) is not None:
+                return cls(getattr(config, name), softcap)
+        divisor = getattr(config, "logits_scaling", None)
+        if divisor is None:
+            return cls(1.0, softcap)
+        return cls(divisor if config.model_type == "hyperclovax" else 1 / divisor, softcap)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        scaled = logits if self.scale == 1.0 else logits * self.scale
+        return scaled if self.softcap is None else self.softcap * (scaled / self.softcap).tanh()
+
+
+@contextmanager
+def _head(model: Any) -> Iterator[Head]:
+    """The output head as a function of hidden states."""
+    transform = LogitTransform.of(model)
+    with _weights(model) as (weight, bias):
+
+        def head(hidden: Tensor) -> Tensor:
+            own_bias = None if bias is None else bias.to(hidden.dtype)
+            return transform(linear(hidden, weight.to(hidden.dtype), own_bias))
+
+        yield head
+
+
+@contextmanager
+def _weights(model: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Weight and bias of the output head, whole also where they are sharded."""
+    head = model.get_output_embeddings()
+    weight, bias = head.weight, getattr(head, "bias", None)
+    if isinstance(weight, DTensor):
+        weight = weight.full_tensor()
+        bias = None if bias is None else bias.full_tensor()
+    with maybe_gather_lm_head_ctx(weight, bias):
+        yield weight, bias

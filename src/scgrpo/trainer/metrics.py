@@ -11,14 +11,36 @@ from scgrpo.method import Route, quantile
 KL_PERCENTILES = (50, 75, 95)
 
 
-def gather_ragged(accelerator: Accelerator, values: Tensor) -> Tensor:
-    """Values `(M)` of all processes, each of which may have another M; values are >= 0."""
-    if accelerator.num_processes == 1:
-        return values
-    # accelerate pads to the longest; -1 marks padding, since no value is negative.
-    padded = accelerator.pad_across_processes(torch.cat([values, values.new_full((1,), -1)]), 0, -1)
-    gathered = accelerator.gather(padded)
-    return gathered[gathered >= 0]
+class Everywhere:
+    """Vectors of all processes, each of which holds another number of entries.
+
+    Args:
+        accelerator: of the trainer, or None to stay within this process.
+        count: M, the entries of this process.
+        device: of the vectors.
+    """
+
+    def __init__(self, accelerator: Accelerator | None, count: int, device: torch.device) -> None:
+        alone = accelerator is None or accelerator.num_processes == 1
+        self.accelerator = None if alone else accelerator
+        self.first, self.count = 0, count
+        if self.accelerator is not None:
+            counts = self.accelerator.gather(torch.tensor([count], device=device))
+            self.counts = counts.tolist()
+            self.first = sum(self.counts[: self.accelerator.process_index])
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Entries `(M)` of all processes, in the order of the processes."""
+        if self.accelerator is None:
+            return values
+        padded = values.new_zeros(max(self.counts))
+        padded[: self.count] = values
+        rows = self.accelerator.gather(padded).view(len(self.counts), -1)
+        return torch.cat([row[:count] for row, count in zip(rows, self.counts, strict=True)])
+
+    def mine(self, values: Tensor) -> Tensor:
+        """The entries of this process among those of all."""
+        return values[self.first : self.first + self.count]
 
 
 def route_shares(route_N: Tensor) -> dict[str, float]:

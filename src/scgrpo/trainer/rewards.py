@@ -7,9 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trl.rewards import get_soft_overlong_punishment
 from trl.trainer.utils import is_async_callable
 
+from scgrpo.trainer.config import SCGRPOConfig
+
 RewardFunction = Callable[..., Sequence[float | None]]
+OVERLONG_NAME = "soft_overlong_punishment_reward"
+"""What TRL calls DAPO's soft over-long penalty."""
 
 
 class RewardError(ValueError):
@@ -60,6 +65,21 @@ def checked(function: Any, *, is_verifier: bool) -> Any:
         return function
     wrapper = CheckedAsyncReward if is_async_callable(function) else CheckedReward
     return wrapper(function, is_verifier=is_verifier)
+
+
+def with_overlong_penalty(functions: list[Any], args: SCGRPOConfig) -> list[Any]:
+    """The reward functions, and DAPO's soft over-long penalty where it is wanted (its Eq. 13)."""
+    if args.overlong_tokens == 0:
+        return functions
+    longest = args.max_completion_length
+    if args.overlong_tokens >= longest:
+        raise ValueError(
+            f"overlong_tokens is {args.overlong_tokens}, but a completion has at most {longest} "
+            "tokens (max_completion_length); the penalty must begin after the first token."
+        )
+    if args.reward_weights is not None and len(args.reward_weights) == len(functions):
+        args.reward_weights = [*args.reward_weights, 1.0]
+    return [*functions, get_soft_overlong_punishment(longest, args.overlong_tokens)]
 
 
 def check_rewards(rewards: Any, expected: int, name: str, is_verifier: bool) -> list[Any]:

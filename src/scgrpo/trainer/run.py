@@ -23,6 +23,7 @@ from scgrpo.trainer.callbacks import EvaluationCallback, RunFolderCallback
 from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.data import Source, load_source
+from scgrpo.trainer.resampling import DataExhausted
 from scgrpo.trainer.rewards import RewardError
 from scgrpo.trainer.run_config import RunConfig
 from scgrpo.trainer.run_folder import RunFolder
@@ -172,8 +173,8 @@ def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:
 def _train(trainer: SCGRPOTrainer, checkpoint: Path | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except RewardError:
-        # The steps so far are good work: keep them, so that a mended reward can go on.
+    except (RewardError, DataExhausted):
+        # The steps so far are good work: keep them, so that a mended run can go on.
         alone = trainer.accelerator.num_processes == 1
         if alone and trainer.state.global_step > 0:
             trainer._save_checkpoint(trainer.model, None)

@@ -12,17 +12,29 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
 
-from scgrpo.method import route_groups
-from scgrpo.teachers.scoring import Scorer, captured_hidden_states, find_backbone
+from scgrpo.teachers.scoring import captured_hidden_states, find_backbone
 from scgrpo.trainer import metrics
-from scgrpo.trainer.attach import DrawKey
 from scgrpo.trainer.build import build_credit
 from scgrpo.trainer.checkpoint import discard_partial
-from scgrpo.trainer.checks import check_dataset, check_prompts, context_length, verifier_column
+from scgrpo.trainer.checks import (
+    check_dataset,
+    check_dynamic_sampling,
+    check_prompts,
+    context_length,
+    verifier_column,
+)
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.lessons import DrawKey
+from scgrpo.trainer.memory import TrajectoryMemory
 from scgrpo.trainer.records import rollout_records
-from scgrpo.trainer.rewards import check_verifier_range, checked
+from scgrpo.trainer.resampling import sample_until_full
+from scgrpo.trainer.rewards import (
+    OVERLONG_NAME,
+    check_verifier_range,
+    checked,
+    with_overlong_penalty,
+)
 from scgrpo.trainer.rollouts import Rollouts
 from scgrpo.trainer.sampling import ResumableRepeatSampler
 
@@ -77,20 +89,24 @@ class SCGRPOTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> None:
         args = _as_scgrpo(args, model)
-        check_dataset(
-            train_dataset, environment_owns_data=kwargs.get("environment_factory") is not None
-        )
+        environment = kwargs.get("environment_factory") is not None
+        check_dataset(train_dataset, environment_owns_data=environment)
+        if args.dynamic_sampling:
+            check_dynamic_sampling(train_dataset, environment=environment)
         functions = _as_list(reward_funcs)
-        single = len(functions) + (kwargs.get("environment_factory") is not None) == 1
+        single = len(functions) + environment == 1
         functions = [
             checked(f, is_verifier=single or getattr(f, "__name__", None) == args.verifier)
             for f in functions
         ]
+        functions = with_overlong_penalty(functions, args)
         super().__init__(model, functions, args, train_dataset, **kwargs)
         check_prompts(
             train_dataset, self._tokenizer, context_length(self.model), self.template_options
         )
-        self._verifier = verifier_column(self.reward_func_names, args.verifier)
+        own = [name for name in self.reward_func_names if name != OVERLONG_NAME]
+        verifier = own[verifier_column(own, args.verifier)]
+        self._verifier = self.reward_func_names.index(verifier)
         self._credit = build_credit(self)
         self._rollouts = Rollouts()
         self._weighed = True
@@ -142,15 +158,25 @@ class SCGRPOTrainer(GRPOTrainer):
         self._rollouts.student_hidden = torch.cat([state[:, predicting] for state in states])
         return result
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._rollouts = Rollouts()
-        training = self.model.training
-        self._tap_student_pass = training and self._trl_makes_a_student_pass
+    def _roll_out(self, inputs: list[dict[str, Any]]) -> tuple[dict[str, Any], Rollouts]:
+        self._rollouts = Rollouts(rows=inputs)
+        self._tap_student_pass = self.model.training and self._trl_makes_a_student_pass
         batch = super()._generate_and_score_completions(inputs)
         self._tap_student_pass = False
-        if training:
-            self._attach_credit(batch)
-            self._weighed = False
+        return batch, self._rollouts
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if not self.model.training:
+            return self._roll_out(inputs)[0]
+        if self.args.dynamic_sampling:
+            batch, self._rollouts, logged = sample_until_full(
+                self, inputs, self._roll_out, self._verifier
+            )
+            self._log_train(logged)
+        else:
+            batch, _ = self._roll_out(inputs)
+        self._attach_credit(batch)
+        self._weighed = False
         return batch
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
@@ -167,22 +193,50 @@ class SCGRPOTrainer(GRPOTrainer):
         assert rewards is not None
         reward_NG = rewards[:, self._verifier].view(-1, self.num_generations).float().cpu()
         check_verifier_range(reward_NG, self.reward_func_names[self._verifier])
-        method = self.args.method
-        route_N = route_groups(reward_NG, method.reference_set, method.solve_threshold)
-        count = len(batch["completion_ids"])
-        first = self.accelerator.process_index * count
-        route_B = route_N.repeat_interleave(self.num_generations)[first : first + count]
-        batch["route"] = route_B.to(batch["advantages"].device)
-        batch["rollout_row"] = torch.arange(count, device=batch["advantages"].device)
+        rollouts = self._rollouts
+        route_N = self._credit.teacher.route(rollouts, reward_NG, self.state.global_step)
+        local = rollouts.local(self.accelerator)
+        device = batch["advantages"].device
+        batch["route"] = route_N.repeat_interleave(self.num_generations)[local].to(device)
+        batch["rollout_row"] = torch.arange(local.stop - local.start, device=device)
         if self._wants_records:
-            self._rollouts.inspected = set(range(min(self.inspected_rollouts, count)))
-        if scorer := self._scorer:
-            scorer.model = self.model  # FSDP wraps the model after this trainer was built
+            rollouts.inspected = set(range(min(self.inspected_rollouts, len(rollouts.rows))))
+        self._follow_wrapping()
         with self.accelerator.autocast():
             logged = self._credit.attach(
-                batch, self._rollouts, reward_NG, route_N, self._draw_key(len(route_N))
+                self, batch, rollouts, reward_NG, route_N, self._draw_key(len(route_N))
             )
         self._log_train(metrics.route_shares(route_N) | logged)
+
+    def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
+        def surrogate() -> Tensor:
+            with self._penalty_in_reward():
+                return super(SCGRPOTrainer, self)._compute_loss(model, inputs)
+
+        self._follow_wrapping()
+        loss, logged = self._credit.loss(self, inputs, surrogate)
+        self._log_train(logged)
+        return loss
+
+    @contextmanager
+    def _penalty_in_reward(self) -> Any:
+        """Keep TRL's KL to the initial policy out of the loss where the reward has it."""
+        beta = self.beta
+        self.beta = 0.0 if self.args.reward_kl > 0 else beta
+        try:
+            yield
+        finally:
+            self.beta = beta
+
+    def _follow_wrapping(self) -> None:
+        """FSDP and DDP wrap the model after this trainer was built."""
+        use: Any = self._credit.use
+        asked: Any = getattr(use, "scorer", use)
+        student = getattr(asked, "student", None)
+        if student is not None:
+            for policy in (student, asked.teacher):
+                if policy.backbone is student.backbone:
+                    policy.model = self.model
 
     def _weigh_tokens(self) -> None:
         self._weighed = True
@@ -206,11 +260,18 @@ class SCGRPOTrainer(GRPOTrainer):
         misaligned = self.args.gradient_accumulation_steps % generate_every != 0
         corrects = self.use_vllm and self.vllm_importance_sampling_correction
         drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
-        return self._credit.needs_student_pass and (misaligned or corrects) and not drops_out
+        wanted = self._credit.use.needs_student_pass and not self.args.dynamic_sampling
+        return wanted and (misaligned or corrects) and not drops_out
 
     @property
-    def _scorer(self) -> Scorer | None:
-        return getattr(self._credit, "scorer", None)
+    def _pass_seconds(self) -> dict[str, float]:
+        """Seconds of the teacher's and student's passes since the last log, added to in place."""
+        use = self._credit.use
+        return getattr(getattr(use, "scorer", use), "seconds", {})
+
+    @property
+    def _memory(self) -> TrajectoryMemory | None:
+        return getattr(self._credit.teacher, "memory", None)
 
     @property
     def _unwrapped(self) -> Any:
@@ -243,15 +304,13 @@ class SCGRPOTrainer(GRPOTrainer):
         return loss
 
     def _log_seconds(self) -> None:
-        scorer = self._scorer
-        passes = dict(scorer.seconds) if scorer else {}
+        passes = self._pass_seconds
         update = self._seconds["update"] - self._seconds["prepare"]
         times = {"generate": self._seconds["generate"], **passes, "update": update}
         self._log_train({f"time/{name}": seconds for name, seconds in times.items()})
         self._log_train({"memory/peak": metrics.peak_memory()})
         self._seconds = dict.fromkeys(self._seconds, 0.0)
-        if scorer:
-            scorer.seconds = dict.fromkeys(scorer.seconds, 0.0)
+        passes.update(dict.fromkeys(passes, 0.0))
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler:
         return ResumableRepeatSampler.of(
@@ -272,6 +331,7 @@ class SCGRPOTrainer(GRPOTrainer):
         state = {
             "micro_step": self._step,
             "buffer": self._buffered_inputs if between_generations else None,
+            "memory": None if self._memory is None else self._memory.state_dict(),
         }
         torch.save(state, self._state_file(output_dir))
         self.accelerator.wait_for_everyone()  # trainer_state.json, written next, means complete
@@ -282,6 +342,8 @@ class SCGRPOTrainer(GRPOTrainer):
             device = self.accelerator.device
             state = torch.load(self._state_file(checkpoint), map_location=device, weights_only=True)
             self._step, self._buffered_inputs = state["micro_step"], state["buffer"]
+            if self._memory is not None:
+                self._memory.load_state_dict(state["memory"] or {})
 
     def _state_file(self, checkpoint: str) -> Path:
         return Path(checkpoint) / f"scgrpo_state_{self.accelerator.process_index}.pt"

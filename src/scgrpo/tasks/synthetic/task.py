@@ -17,7 +17,7 @@ from scgrpo.tasks.synthetic.solutions import (
     write_solution,
 )
 
-SPLITS = ("train", "heldout", "ood")
+SPLITS = ("train", "validation", "heldout", "ood")
 HELD_OUT_SHARE = 0.2
 LARGEST = 20
 PATIENCE = 10_000
@@ -42,6 +42,8 @@ class SyntheticOptions:
     """Rows of the training split; fewer where there are not so many problems."""
     heldout_size: int = 512
     """Rows of the held-out split; its problems never occur in training."""
+    validation_size: int = 128
+    """Rows of the validation split: problems that neither training nor the held-out split has."""
     ood_size: int = 256
     """Rows of the out-of-distribution split, whose problems take one addition more.
 
@@ -52,7 +54,7 @@ class SyntheticOptions:
             raise ValueError(f"steps is {self.steps}; the synthetic task has 1 to 6 additions.")
         if not 0 <= self.routine <= 0.9:
             raise ValueError(f"routine is {self.routine}; the share lies between 0 and 0.9.")
-        for size in ("train_size", "heldout_size", "ood_size"):
+        for size in ("train_size", "heldout_size", "validation_size", "ood_size"):
             if getattr(self, size) < 1:
                 raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
 
@@ -76,11 +78,10 @@ class SyntheticTask:
     def trainer_defaults(self) -> dict[str, Any]:
         """SCGRPOConfig fields that suit the shipped base on two cores."""
         longest = self.options.steps + 1
-        words = routine_words(self.options.routine)
         return {
             "num_generations": 8,
             "per_device_train_batch_size": 64,
-            "max_completion_length": longest * (STEP_TOKENS + words) + 8,
+            "max_completion_length": longest * (STEP_TOKENS + self._words) + 8,
             "learning_rate": 1e-4,
             "lr_scheduler_type": "constant_with_warmup",
             "warmup_steps": 10,
@@ -97,16 +98,18 @@ class SyntheticTask:
         if split not in SPLITS:
             raise ValueError(f"split is {split!r}; the synthetic task has {', '.join(SPLITS)}.")
         rng = random.Random(f"{self.options.seed}/{split}")
+        taken = set(self.rows("heldout")["problem_id"]) if split == "validation" else set()
         problems: dict[str, list[int]] = {}
         in_vain = 0
         while len(problems) < asdict(self.options)[f"{split}_size"] and in_vain < PATIENCE:
             numbers = draw_problem(rng, self._additions(split, rng))
             text = "+".join(map(str, numbers))
-            if text in problems or is_held_out(numbers) != (split != "train"):
+            known = text in problems or text in taken
+            if known or is_held_out(numbers) != (split != "train"):
                 in_vain += 1
             else:
                 problems[text], in_vain = numbers, 0
-        return Dataset.from_list([_row(text, numbers) for text, numbers in problems.items()])
+        return Dataset.from_list([self._row(text, numbers) for text, numbers in problems.items()])
 
     def verify(self, completions: list[Any], **columns: Any) -> list[float]:
         """1.0 for a solution without a wrong step, else 0.0."""
@@ -125,10 +128,26 @@ class SyntheticTask:
         rng = random.Random(0)
         for row in self.rows("heldout").select(range(min(64, self.options.heldout_size))):
             numbers = row["numbers"]
-            gold = write_solution(numbers, rng, words=routine_words(self.options.routine))
+            gold = write_solution(numbers, rng, words=self._words)
+            assert is_correct(row["demonstration"], numbers), f"refused {row['demonstration']!r}"
             assert is_correct(gold, numbers), f"refused {gold!r} for {numbers}"
             for damaged in damage(gold, numbers, rng):
                 assert not is_correct(damaged, numbers), f"accepted {damaged!r} for {numbers}"
+
+    def _row(self, text: str, numbers: list[int]) -> dict[str, Any]:
+        rng = random.Random(f"{self.options.seed}/demonstration/{text}")
+        return {
+            "prompt": [{"role": "user", "content": text}],
+            "answer": str(sum(numbers)),
+            "problem_id": text,
+            "numbers": numbers,
+            "level": len(numbers) - 1,
+            "demonstration": write_solution(numbers, rng, words=self._words),
+        }
+
+    @property
+    def _words(self) -> int:
+        return routine_words(self.options.routine)
 
     def _additions(self, split: str, rng: random.Random) -> int:
         most = self.options.steps
@@ -161,13 +180,3 @@ def damage(gold: str, numbers: Sequence[int], rng: random.Random) -> list[str]:
         gold + "so",
         gold + next(iter(steps_of(gold))) + "; ",
     ]
-
-
-def _row(text: str, numbers: list[int]) -> dict[str, Any]:
-    return {
-        "prompt": [{"role": "user", "content": text}],
-        "answer": str(sum(numbers)),
-        "problem_id": text,
-        "numbers": numbers,
-        "level": len(numbers) - 1,
-    }

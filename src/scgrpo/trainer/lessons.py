@@ -1,0 +1,257 @@
+"""Who teaches, and what the teacher is shown of each rollout.
+
+Shapes: B rollouts of this process, N groups, G rollouts a group, R references of a rollout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from scgrpo.config import Method
+from scgrpo.method import Route, draw_references, route_groups, verified_mask
+from scgrpo.teachers.prompts import TeacherPrompts
+from scgrpo.trainer.memory import Remembered, TrajectoryMemory
+from scgrpo.trainer.rollouts import (
+    Batch,
+    Metrics,
+    Rollouts,
+    from_everywhere,
+    of_rollouts,
+    written_tokens,
+)
+
+
+@dataclass(frozen=True)
+class DrawKey:
+    """What the draw of references is keyed by."""
+
+    seed: int
+    step: int
+    first_group: int = 0
+
+
+@dataclass
+class Lessons:
+    """What the teacher is shown, per rollout of this process."""
+
+    prompts: list[list[list[int]]]
+    """Teacher prompts of each rollout, none where it has no teacher."""
+    reference: list[int]
+    """Global number of each rollout's first reference, -1 for none or one of an earlier step."""
+    reference_text_ids: dict[int, list[int]] = field(default_factory=dict)
+    """Token ids of a first reference that is no rollout of this batch."""
+    reference_length: list[int] = field(default_factory=list)
+    """Model-written tokens of each rollout's first reference."""
+    diversity_sign: Tensor | None = None
+    """`(N)` 1 for an unsolved group, whose advantage rewards diversity from a failed reference; -1
+    where its reference is verified and agreement is rewarded; 0 for other groups."""
+    logged: Metrics = field(default_factory=dict)
+
+
+class Teacher(Protocol):
+    """Says which rollouts have a teacher and what it is shown."""
+
+    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
+        """Route `(N)` of each group."""
+        ...
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        """What the teacher is shown of the rollouts of this process."""
+        ...
+
+
+@dataclass
+class Prompter:
+    """Teacher prompts of rollouts, with a count of the references that had to be cut."""
+
+    prompts: TeacherPrompts
+    rollouts: Rollouts
+    cut: int = 0
+
+    def build(self, row: int, reference_ids: Sequence[int]) -> list[int] | None:
+        """The prompt for one rollout and reference, None where not even an empty one fits."""
+        rollouts = self.rollouts
+        prompt = self.prompts.build(
+            rollouts.prompts[row],
+            rollouts.prompt_ids[row],
+            reference_ids,
+            len(rollouts.completion_ids[row]),
+            tools=rollouts.tools[row] if rollouts.tools else None,
+        )
+        self.cut += prompt is None or prompt.reference_cut
+        return None if prompt is None else prompt.ids
+
+
+@dataclass
+class OwnRollouts:
+    """The policy itself, shown rollouts of the same group or of earlier steps (section 4)."""
+
+    method: Method
+    accelerator: Accelerator
+    prompts: TeacherPrompts
+    memory: TrajectoryMemory | None = None
+
+    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
+        counts = torch.tensor([len(known) for known in self._recall(rollouts, reward_NG, step)])
+        method = self.method
+        return route_groups(reward_NG, method.reference_set, method.solve_threshold, counts)
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        recalled = self._recall(rollouts, reward_NG, key.step)
+        counts = torch.tensor([len(known) for known in recalled])
+        reference_NGR = draw_references(
+            reward_NG,
+            route_N,
+            seed=key.seed,
+            step=key.step,
+            first_group=key.first_group,
+            solve_threshold=self.method.solve_threshold,
+            count=self.method.references,
+            remembered=counts,
+        )
+        written_B = written_tokens(batch).sum(1)
+        library = from_everywhere(self.accelerator, rollouts.completion_ids)
+        written = self.accelerator.gather(written_B).tolist()
+        lessons = self._lessons(rollouts, reference_NGR, library, written, recalled)
+        unsolved_N = route_N == Route.NONE
+        lessons.diversity_sign = torch.where(counts > 0, -1, 1) * unsolved_N
+        if self.memory is not None:
+            self._remember(rollouts, reward_NG, library, written, key.step)
+            lessons.logged |= {
+                "memory/rollouts": float(len(self.memory)),
+                "memory/groups": (counts > 0).float().mean().item(),
+            }
+        return lessons
+
+    def _lessons(
+        self,
+        rollouts: Rollouts,
+        reference_NGR: Tensor,
+        library: list[list[int]],
+        written: list[int],
+        recalled: list[list[Remembered]],
+    ) -> Lessons:
+        size = reference_NGR.shape[1]
+        local = rollouts.local(self.accelerator)
+        prompter = Prompter(self.prompts, rollouts)
+        lessons = Lessons([], [])
+        for row, drawn in enumerate(reference_NGR.flatten(0, 1)[local].tolist()):
+            group = (local.start + row) // size
+            first, prompts = -1, []
+            length = 0
+            for place, index in enumerate(i for i in drawn if i >= 0):
+                if index < size:
+                    number = group * size + index
+                    ids, own = library[number], written[number]
+                else:
+                    number, entry = -1, recalled[group][index - size]
+                    ids, own = entry.completion_ids, entry.written
+                if place == 0:
+                    first, length = number, own
+                    if number < 0:
+                        lessons.reference_text_ids[row] = ids
+                prompts.append(prompter.build(row, ids))
+            lessons.prompts.append([ids for ids in prompts if ids is not None])
+            lessons.reference.append(first)
+            lessons.reference_length.append(length)
+        lessons.logged = _cut_everywhere(self.accelerator, prompter.cut)
+        return lessons
+
+    def _recall(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> list[list[Remembered]]:
+        if self.memory is None:
+            return [[] for _ in reward_NG]
+        problems = from_everywhere(self.accelerator, rollouts.problems)
+        return [self.memory.recall(p, step) for p in of_rollouts(problems, len(reward_NG))]
+
+    def _remember(
+        self,
+        rollouts: Rollouts,
+        reward_NG: Tensor,
+        library: list[list[int]],
+        written: list[int],
+        step: int,
+    ) -> None:
+        assert self.memory is not None
+        self.memory.forget(step)
+        problems = from_everywhere(self.accelerator, rollouts.problems)
+        solved = verified_mask(reward_NG, self.method.solve_threshold).flatten().tolist()
+        for problem in dict.fromkeys(problems):
+            rows = [i for i, name in enumerate(problems) if name == problem and solved[i]]
+            if rows:
+                self.memory.add(problem, [Remembered(step, library[i], written[i]) for i in rows])
+
+
+@dataclass
+class Demonstrations:
+    """The policy itself, shown the data set's own solution (OPSD)."""
+
+    method: Method
+    accelerator: Accelerator
+    prompts: TeacherPrompts
+
+    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
+        return as_routed(self.method, reward_NG)
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        prompter = Prompter(self.prompts, rollouts)
+        tokenizer = self.prompts.tokenizer
+        lessons = Lessons([], [-1] * len(rollouts.rows))
+        for row, data in enumerate(rollouts.rows):
+            text = data[self.method.demonstration]
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else None
+            prompt = prompter.build(row, ids) if ids else None
+            lessons.prompts.append([] if prompt is None else [prompt])
+            if prompt is not None and ids:
+                lessons.reference_text_ids[row] = ids
+        lessons.logged = _cut_everywhere(self.accelerator, prompter.cut)
+        return lessons
+
+
+@dataclass
+class OtherModel:
+    """Another model, shown what the student saw (OPD)."""
+
+    method: Method
+
+    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
+        return as_routed(self.method, reward_NG)
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        return Lessons([[ids] for ids in rollouts.prompt_ids], [-1] * len(rollouts.prompt_ids))
+
+
+@dataclass
+class NoTeacher:
+    """Nobody: the routes are logged as SC-GRPO would take them."""
+
+    method: Method
+
+    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
+        return as_routed(self.method, reward_NG)
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        return Lessons([[] for _ in rollouts.rows], [-1] * len(rollouts.rows))
+
+
+def as_routed(method: Method, reward_NG: Tensor) -> Tensor:
+    """Routes as SC-GRPO would take them."""
+    return route_groups(reward_NG, method.reference_set, method.solve_threshold)
+
+
+def _cut_everywhere(accelerator: Accelerator, cut: int) -> Metrics:
+    total = accelerator.reduce(torch.tensor([cut], device=accelerator.device), reduction="sum")
+    return {"credit/reference_truncated": float(total.item())}
