@@ -17,6 +17,7 @@ FLOORS = {
     "tasks": 1,
     "trainer": 2,
     "evaluation": 2,
+    "comparison": 3,
     "reports": 3,
     "cli": 4,
 }

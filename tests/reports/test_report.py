@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from scgrpo.evaluation.metrics import avg_at_k, bootstrap_interval, pass_at_k
+from scgrpo.evaluation.seeds import seeded_interval
 from scgrpo.reports import rollouts as carried
 from scgrpo.reports import write_report
-from scgrpo.reports.charts import all_charts, evaluation_points, hierarchical_interval
+from scgrpo.reports.charts import all_charts, evaluation_points
 from scgrpo.reports.rollouts import chosen_rollouts
 from scgrpo.reports.runs import by_method, load_runs
 from scgrpo.trainer.run_folder import RunFolder
@@ -52,11 +53,11 @@ def test_evaluation_curves_are_means_over_seeds(runs):
 
 def test_interval_covers_seeds_and_problems():
     same = np.tile([[0.0, 1.0], [1.0, 1.0]], (20, 1))
-    low, high = hierarchical_interval([same], avg_at_k)
+    low, high = seeded_interval([same], avg_at_k)
     assert low < 0.75 < high
-    narrow = hierarchical_interval([np.ones((40, 2))] * 3, avg_at_k)
+    narrow = seeded_interval([np.ones((40, 2))] * 3, avg_at_k)
     assert narrow == (1.0, 1.0)
-    low, high = hierarchical_interval([np.zeros((40, 2)), np.ones((40, 2))], avg_at_k)
+    low, high = seeded_interval([np.zeros((40, 2)), np.ones((40, 2))], avg_at_k)
     assert (low, high) == (0.0, 1.0)
 
 

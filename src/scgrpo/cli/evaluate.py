@@ -1,4 +1,4 @@
-"""`scgrpo evaluate` and `scgrpo compare`."""
+"""`scgrpo evaluate`."""
 
 import time
 from collections.abc import Sequence
@@ -15,9 +15,8 @@ from scgrpo.cli.config import read_mapping, require_known
 from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.quiet import quiet
 from scgrpo.cli.tables import with_interval
-from scgrpo.evaluation.compare import Summary, paired_difference, summarise
-from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
-from scgrpo.evaluation.records import Record, read_records
+from scgrpo.evaluation.compare import Summary, summarise
+from scgrpo.evaluation.records import Record
 
 MAX_NEW_TOKENS = 1024
 
@@ -145,32 +144,3 @@ def _load(path: str) -> tuple[Any, Any]:
     if torch.cuda.is_available():
         model = model.to("cuda", torch.bfloat16)
     return model, tokenizer
-
-
-def run_comparison(first: Path, second: Path, split: str, console: Console | None = None) -> None:
-    """Show the paired difference of two record files.
-
-    Raises:
-        ValueError: for files without records of the split, or without a shared problem.
-    """
-    before, after = _of_split(first, split), _of_split(second, split)
-    table = Table("measure", first.stem, second.stem, "difference [95 %]", title=split)
-    for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
-        result = paired_difference(before, after, statistic)
-        table.add_row(
-            name,
-            f"{result.first:.3f}",
-            f"{result.second:.3f}",
-            f"[bold]{with_interval(result.difference, '+.3f')}[/]",
-        )
-    (console or Console()).print(table)
-    (console or Console()).print(f"{result.problems} problems in both", style="dim")
-
-
-def _of_split(path: Path, split: str) -> list[Record]:
-    records = read_records(path)
-    chosen = [record for record in records if record["split"] == split]
-    if not chosen:
-        there = ", ".join(sorted({str(record["split"]) for record in records})) or "none"
-        raise ConfigError(f"{path} has no records of split {split!r} (it has: {there}).")
-    return chosen

@@ -23,11 +23,16 @@ class Job:
     name: str
     arguments: Sequence[str]
     log: Path
+    after: tuple[str, ...] = ()
+    """Names of jobs that must have ended well before this one starts."""
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+    seconds: float = 0.0
+    _started: float = field(default=0.0, repr=False)
 
     def start(self, threads: int) -> None:
         """Start it in a session of its own, so that Ctrl-C comes from us, and once."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
         settings = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -42,6 +47,14 @@ class Job:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over; its seconds are known from then on."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        self.seconds = self.seconds or time.monotonic() - self._started
+        return True
 
     def signal(self, number: int) -> None:
         if self.running and self.process is not None:
@@ -92,23 +105,80 @@ def run_jobs(
         Failure: when one fails; the others are ended.
         KeyboardInterrupt: after the jobs, told once, have saved and ended.
     """
-    waiting = list(jobs)
-    try:
-        while waiting or any(job.running for job in jobs):
-            for job in jobs:
-                job.check()
-            while waiting and sum(job.running for job in jobs) < cores():
-                waiting.pop(0).start(threads=1)
-            tick()
-            time.sleep(poll)
+
+    def look() -> None:
         for job in jobs:
             job.check()
+        tick()
+
+    _run(jobs, look, announce, cores(), poll)
+
+
+def run_all_jobs(
+    jobs: Sequence[Job],
+    tick: Callable[[], None],
+    announce: Callable[[str], None] = print,
+    *,
+    at_a_time: int | None = None,
+    poll: float = 0.3,
+) -> dict[str, str]:
+    """Run all jobs, whatever becomes of some; what comes after a failed one is left out.
+
+    Args:
+        jobs: in the order in which they start.
+        tick: called after each look at the jobs.
+        announce: says that Ctrl-C was understood.
+        at_a_time: jobs beside each other; the number of cores by default.
+        poll: seconds between two looks.
+
+    Returns:
+        What went wrong, by the name of the job.
+
+    Raises:
+        KeyboardInterrupt: after the jobs, told once, have saved and ended.
+    """
+    return _run(jobs, tick, announce, at_a_time or cores(), poll)
+
+
+def _run(
+    jobs: Sequence[Job],
+    look: Callable[[], None],
+    announce: Callable[[str], None],
+    at_a_time: int,
+    poll: float,
+) -> dict[str, str]:
+    waiting, failed = list(jobs), dict[str, str]()
+    try:
+        while waiting or any(job.running for job in jobs):
+            _judge(jobs, waiting, failed)
+            unfinished = {job.name for job in jobs if not job.ended} - set(failed)
+            ready = [job for job in waiting if not unfinished.intersection(job.after)]
+            free = at_a_time - sum(job.running for job in jobs)
+            for job in ready[: max(free, 0)]:
+                waiting.remove(job)
+                job.start(threads=1)
+            look()
+            time.sleep(poll)
+        _judge(jobs, waiting, failed)
+        look()
+        return failed
     except KeyboardInterrupt:
         announce("Interrupted: saving; Ctrl-C again stops at once.")
         _interrupt(jobs)
         raise
     finally:
         _end(jobs)
+
+
+def _judge(jobs: Sequence[Job], waiting: list[Job], failed: dict[str, str]) -> None:
+    """Note what failed, and take what comes after it off the list."""
+    for job in jobs:
+        if job.name not in failed and job.process is not None and job.process.poll():
+            failed[job.name] = f"{last_words(job.log)} (all of it: {job.log})"
+    for job in list(waiting):
+        if broken := [name for name in job.after if name in failed]:
+            waiting.remove(job)
+            failed[job.name] = f"left out, since {broken[0]} failed"
 
 
 def _interrupt(jobs: Sequence[Job]) -> None:

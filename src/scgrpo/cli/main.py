@@ -138,17 +138,37 @@ def evaluate(
 @app.command()
 @guarded
 def compare(
-    first: Annotated[Path, typer.Argument(help="Records of one evaluation.")],
-    second: Annotated[Path, typer.Argument(help="Records of another one.")],
-    split: Annotated[str, typer.Option(help="Split to compare on.")] = "heldout",
+    records: Annotated[
+        list[Path] | None, typer.Argument(help="Records of two evaluations.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split on which two evaluations differ.")] = "heldout",
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML of methods, tasks and seeds.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this method (and the baseline); repeatable.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this task; repeatable.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; the number of cores by default.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Resolve and check everything, run nothing.")
+    ] = False,
 ) -> None:
-    """Show the paired difference of two evaluations, second minus first.
+    """Compare two evaluations, or methods x seeds x tasks.
 
-    For example: scgrpo compare grpo.jsonl sc-grpo.jsonl
+    scgrpo compare a.jsonl b.jsonl          the paired difference, second minus first
+    scgrpo compare --config compare.yaml    trains and evaluates all, writes the table
+
+    Started again, it goes on where it stopped; one failure does not stop the rest.
     """
-    from scgrpo.cli.evaluate import run_comparison
+    from scgrpo.cli.compare import run_matrix, show_difference
 
-    run_comparison(first, second, split)
+    if config is not None:
+        run_matrix(config, only or [], task or [], jobs, dry_run=dry_run)
+    else:
+        show_difference(records or [], split)
 
 
 @app.command()

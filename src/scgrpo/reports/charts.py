@@ -6,19 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from scgrpo.evaluation.metrics import (
-    Rewards,
-    Statistic,
-    avg_at_k,
-    interval,
-    pass_at_k,
-    resampled_problems,
-)
+from scgrpo.evaluation.metrics import Rewards, Statistic, avg_at_k, pass_at_k
+from scgrpo.evaluation.seeds import seeded_interval
 from scgrpo.reports.runs import Evaluation, Run
 
 Chart = dict[str, Any]
 Series = dict[str, Any]
-RESAMPLES = 2000
 SMOOTHING = 9
 SMOOTHED = f"moving mean of {SMOOTHING} steps"
 SPLIT_NAMES = {"heldout": "held-out", "ood": "out of distribution"}
@@ -44,26 +37,6 @@ def all_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     return [chart for chart in charts if any(s["points"] for s in chart["series"])]
 
 
-def hierarchical_interval(rewards: Sequence[Rewards], statistic: Statistic) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean over problems, seeds and problems drawn together.
-
-    For one seed it is `bootstrap_interval`.
-
-    Args:
-        rewards: for each seed rewards `(P, K)` of the same problems in the same order.
-        statistic: Avg@k or Pass@k, which are means over problems.
-    """
-    scores_SP = np.array([[statistic(row[None]) for row in matrix] for matrix in rewards])
-    seeds, problems = scores_SP.shape
-    draw_RP = resampled_problems(problems, resamples=RESAMPLES, seed=0)
-    draw_RS = np.random.default_rng(1).integers(seeds, size=(len(draw_RP), seeds))
-    draws = [
-        float(scores_SP[draw_S].mean(axis=0)[draw_P].mean())
-        for draw_S, draw_P in zip(draw_RS, draw_RP, strict=True)
-    ]
-    return interval(draws, 0.95)
-
-
 def evaluation_points(runs: Sequence[Run], split: str, statistic: Statistic) -> list[list[float]]:
     """[step, value, low, high] at each step at which all evaluated runs of a method were."""
     by_run = [
@@ -78,7 +51,7 @@ def evaluation_points(runs: Sequence[Run], split: str, statistic: Statistic) -> 
         rewards = _aligned([one[step] for one in evaluated])
         if rewards:
             value = float(np.mean([statistic(matrix) for matrix in rewards]))
-            points.append([step, value, *hierarchical_interval(rewards, statistic)])
+            points.append([step, value, *seeded_interval(rewards, statistic)])
     return points
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from scgrpo.method import Route
 from scgrpo.teachers.scoring import TopTokens
-from scgrpo.trainer.rollouts import Rollouts
+from scgrpo.trainer.rollouts import Rollouts, written_tokens
+from scgrpo.trainer.weighting import SCORED
 
 Record = dict[str, Any]
 
@@ -51,9 +52,9 @@ def rollout_records(
     everywhere = gather_object(records)
     for record in everywhere:
         reference = record["reference"]
-        text = everywhere[reference]["completion"] if reference >= 0 else None
-        record["reference_text"] = text
-        record["reference"] = reference % trainer.num_generations if reference >= 0 else -1
+        if reference >= 0:
+            record["reference_text"] = everywhere[reference]["completion"]
+            record["reference"] = reference % trainer.num_generations
     return list(everywhere)
 
 
@@ -77,7 +78,9 @@ class _Decoder:
 def _texts_of(rollouts: Rollouts, row: int, decode: _Decoder) -> Record:
     ids = rollouts.completion_ids[row]
     student, teacher = rollouts.top_tokens.get(row, (None, None))
+    shown = rollouts.lessons.reference_text_ids.get(row)
     return {
+        "reference_text": None if shown is None else decode.text(shown),
         "prompt": decode.text(rollouts.prompt_ids[row]),
         "completion": decode.text(ids),
         "completion_ids": list(ids),
@@ -99,15 +102,20 @@ def _tensors_of(micro_batch: dict[str, Any], position: int, ids: Sequence[int]) 
     return {
         "written": written.tolist(),
         "route": Route(int(micro_batch["route"][position])).name.lower(),
-        "reference": int(micro_batch["reference"][position]) if weighed else -1,
+        "reference": int(micro_batch["reference"][position]) if "reference" in micro_batch else -1,
         "advantage": _base_advantage(micro_batch, position),
         "threshold_c": float(micro_batch["threshold_c"][position]) if weighed else None,
         "kl": tokens("kl") if active else None,
         "weight": tokens("weight") if weighed else [1.0] * len(ids),
+        **{name: tokens(name) if active and name in micro_batch else None for name in SCORED},
     }
 
 
 def _base_advantage(micro_batch: dict[str, Any], position: int) -> float:
+    """The rollout's advantage before it is weighted; its mean where each token has its own."""
     name = "base_advantage" if "base_advantage" in micro_batch else "advantages"
     advantage: Tensor = micro_batch[name][position]
-    return float(advantage)
+    if advantage.dim() == 0:
+        return float(advantage)
+    written = written_tokens(micro_batch)[position]
+    return float(advantage[written].mean()) if bool(written.any()) else 0.0

@@ -31,6 +31,9 @@ ROLLOUT_SCHEMA = pa.schema(
         ("threshold_c", pa.float64()),
         ("kl", pa.list_(pa.float32())),
         ("weight", pa.list_(pa.float32())),
+        ("entropy", pa.list_(pa.float32())),
+        ("logp", pa.list_(pa.float32())),
+        ("disagreement", pa.list_(pa.float32())),
         ("student_top", _TOP),
         ("teacher_top", _TOP),
     ]

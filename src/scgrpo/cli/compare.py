@@ -1,0 +1,219 @@
+"""`scgrpo compare`: two evaluations, or a matrix of methods, seeds and tasks."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scgrpo.cli.errors import ConfigError, Failure
+from scgrpo.cli.jobs import Job, cores, run_all_jobs
+from scgrpo.cli.progress_text import duration
+from scgrpo.cli.tables import with_interval
+from scgrpo.comparison.config import Comparison, load_comparison
+from scgrpo.comparison.plan import Step, TrainingRun, main_runs, model_steps, sweep_runs
+from scgrpo.evaluation.compare import paired_difference
+from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
+from scgrpo.evaluation.records import Record, read_records
+
+
+def show_difference(records: Sequence[Path], split: str, console: Console | None = None) -> None:
+    """Show the paired difference of two record files.
+
+    Raises:
+        ValueError: for anything but two files with records of the split and a shared problem.
+    """
+    if len(records) != 2:
+        raise ConfigError(
+            f"{len(records)} record files are given; give two, or a matrix of methods by --config."
+        )
+    first, second = records
+    before, after = _of_split(first, split), _of_split(second, split)
+    table = Table("measure", first.stem, second.stem, "difference [95 %]", title=split)
+    for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
+        result = paired_difference(before, after, statistic)
+        table.add_row(
+            name,
+            f"{result.first:.3f}",
+            f"{result.second:.3f}",
+            f"[bold]{with_interval(result.difference, '+.3f')}[/]",
+        )
+    console = console or Console()
+    console.print(table)
+    console.print(f"{result.problems} problems in both", style="dim")
+
+
+def run_matrix(
+    path: Path,
+    only: Sequence[str],
+    tasks: Sequence[str],
+    at_a_time: int | None,
+    *,
+    dry_run: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Run what is missing of a comparison, and write its results and its page.
+
+    Args:
+        path: YAML of the comparison.
+        only: methods that are run, all by default.
+        tasks: tasks on which they are run, all by default.
+        at_a_time: runs beside each other.
+        dry_run: check every run and show the plan instead.
+        console: where progress goes.
+
+    Raises:
+        ValueError: for a comparison that cannot be.
+        Failure: naming what failed, after all else was done.
+    """
+    console = console or Console()
+    comparison = _narrowed(load_comparison(path), only, tasks)
+    if dry_run:
+        _check_all(comparison, console)
+        return
+    failed = _run_phase(comparison, _first_phase(comparison), at_a_time, console)
+    failed |= _run_phase(comparison, _second_phase(comparison), at_a_time, console)
+    _write(comparison, console)
+    if failed:
+        for name, why in failed.items():
+            console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
+        raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
+
+
+def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str]) -> Comparison:
+    for what, wanted, known in (
+        ("method", only, comparison.methods),
+        ("task", tasks, comparison.tasks),
+    ):
+        for name in wanted:
+            if name not in known:
+                raise ConfigError(f"{what} {name!r} is none of {', '.join(known)}.")
+    methods = comparison.methods
+    if only:
+        needed = {*only, comparison.baseline}
+        needed |= {str(methods[name].learning_rate_of or name) for name in needed}
+        methods = {name: row for name, row in methods.items() if name in needed}
+    chosen = {name: row for name, row in comparison.tasks.items() if not tasks or name in tasks}
+    return replace(comparison, methods=methods, tasks=chosen)
+
+
+def _first_phase(comparison: Comparison) -> list[Step]:
+    runs = sweep_runs(comparison)
+    return [*model_steps(comparison), *_steps(runs, validation=True)]
+
+
+def _second_phase(comparison: Comparison) -> list[Step]:
+    return _steps(main_runs(comparison), validation=False)
+
+
+def _steps(runs: Iterable[TrainingRun], *, validation: bool) -> list[Step]:
+    steps = []
+    for run in runs:
+        run.write_config()
+        splits = run.task.validation if validation else run.task.splits
+        steps += [run.training(), *run.evaluations(splits.items())]
+    return steps
+
+
+def _run_phase(
+    comparison: Comparison, steps: Sequence[Step], at_a_time: int | None, console: Console
+) -> dict[str, str]:
+    missing = [step for step in steps if not step.done.exists()]
+    names = {step.name for step in missing}
+    jobs = [
+        Job(s.name, s.arguments, s.log, tuple(name for name in s.after if name in names))
+        for s in missing
+    ]
+    if not jobs:
+        return {}
+    console.print(
+        f"{comparison.name}: {len(jobs)} steps to do, {at_a_time or cores()} at a time; "
+        f"{len(steps) - len(jobs)} done before",
+        soft_wrap=True,
+    )
+    told: set[str] = set()
+    began = time.monotonic()
+
+    def tick() -> None:
+        for job in jobs:
+            if job.ended and job.name not in told:
+                told.add(job.name)
+                _tell(console, job, len(told), len(jobs), time.monotonic() - began)
+
+    return run_all_jobs(jobs, tick, console.print, at_a_time=at_a_time)
+
+
+def _tell(console: Console, job: Job, done: int, total: int, elapsed: float) -> None:
+    left = duration(elapsed / done * (total - done))
+    failed = job.process is not None and job.process.returncode
+    state = "failed" if failed else "done"
+    console.print(
+        f"[{done}/{total}] {job.name} {state} in {duration(job.seconds)}, {left} left",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
+
+
+def _check_all(comparison: Comparison, console: Console) -> None:
+    """Resolve every run down to its trainer arguments, without data or weights."""
+    from scgrpo.cli.config import load_run_config
+    from scgrpo.comparison.dry import check_run
+
+    rates = comparison.sweep.learning_rates or [1e-6]
+    count = 0
+    for task in comparison.tasks.values():
+        for method in comparison.methods.values():
+            run = TrainingRun(comparison, task, method, method.seed_list[0], float(rates[0]))
+            keys = [f"--{key}={_text(value)}" for key, value in run.config.items()]
+            check_run(load_run_config(None, keys))
+            count += 1
+    sweeps = len(sweep_runs(comparison))
+    seeds = sum(len(m.seed_list) for m in comparison.methods.values()) * len(comparison.tasks)
+    console.print(
+        f"{comparison.name}: {count} combinations of method and task resolve; {sweeps} runs choose "
+        f"learning rates, {seeds} runs are reported, in {comparison.folder}",
+        soft_wrap=True,
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _write(comparison: Comparison, console: Console) -> None:
+    from scgrpo.comparison.results import read_results, rows, write_results
+    from scgrpo.comparison.table import markdown
+    from scgrpo.trainer.run_folder import write_atomically
+
+    path = write_results(comparison)
+    results = read_results(path)
+    table = rows(results)
+    text = markdown(results, table, _machine())
+    write_atomically(comparison.folder / "table.md", text)
+    console.print(f"Table: {comparison.folder / 'table.md'}", soft_wrap=True)
+
+
+def _machine() -> str:
+    import platform
+
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{platform.machine()}, {cores()} cores, one thread a run, {gpu}, torch {torch.__version__}"
+    )
+
+
+def _of_split(path: Path, split: str) -> list[Record]:
+    records = read_records(path)
+    chosen = [record for record in records if record["split"] == split]
+    if not chosen:
+        there = ", ".join(sorted({str(record["split"]) for record in records})) or "none"
+        raise ConfigError(f"{path} has no records of split {split!r} (it has: {there}).")
+    return chosen

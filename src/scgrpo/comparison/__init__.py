@@ -1,0 +1,1 @@
+"""Many methods, seeds and tasks with the same budget: plan, results, table."""

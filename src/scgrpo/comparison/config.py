@@ -1,0 +1,185 @@
+"""What is compared: the keys of a comparison's YAML."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from scgrpo.presets import PRESETS
+
+Keys = TypeVar("Keys")
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A task on which every method is run."""
+
+    name: str
+    task: str = "synthetic"
+    """Name of the task for training and evaluation."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the task."""
+    model: str = "tiny"
+    """Model that training starts from: hub id, folder, `tiny`, or a name under `models`."""
+    splits: dict[str, int] = field(default_factory=lambda: {"heldout": 256, "ood": 256})
+    """Splits that are reported, and the problems of each."""
+    validation: dict[str, int] = field(default_factory=lambda: {"validation": 128})
+    """Split, and its problems, on which learning rates are chosen; none of the reported ones."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keys of the runs on this task."""
+    axis: dict[str, float] = field(default_factory=dict)
+    """Where the task lies on the axes of the experiment, for the figure of gains."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A method: a preset, and what is set beside it."""
+
+    name: str
+    preset: str = ""
+    """Name of a preset; the row's own name by default."""
+    seeds: int | list[int] = 3
+    """Number of seeds (0, 1, ...) or the seeds themselves."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keys of this method's runs."""
+    learning_rate: float | None = None
+    """A fixed learning rate, for a method that is not swept."""
+    learning_rate_of: str | None = None
+    """The method whose learning rate this one takes, for an ablation of it."""
+    group: str = "methods"
+    """Rows of one group stand together."""
+    tasks: list[str] | None = None
+    """Names of the tasks on which it is run; all by default."""
+
+    @property
+    def seed_list(self) -> list[int]:
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """How each method gets its own learning rate, with the same budget for all."""
+
+    learning_rates: list[float] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=lambda: [100])
+    """Seeds of the sweep, which are none of the reported ones."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods x seeds x tasks."""
+
+    methods: dict[str, MethodRow]
+    tasks: dict[str, TaskRow]
+    name: str = "comparison"
+    output: str = "runs/comparison"
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Keys of every run."""
+    sweep: Sweep = field(default_factory=Sweep)
+    baseline: str = "grpo"
+    """Method to which differences are taken."""
+    k: int = 8
+    seed: int = 1234
+    """Seed of the evaluations."""
+    batch_tokens: int = 16384
+    """Padded tokens of one evaluation batch."""
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Models built first by `scgrpo build-base`: its options by name."""
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.output)
+
+
+def load_comparison(path: Path) -> Comparison:
+    """Read and check a comparison.
+
+    Raises:
+        ValueError: for a file, key, name or number that cannot be.
+    """
+    if not path.is_file():
+        raise ValueError(f"comparison {path} does not exist; check the path.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no valid YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no mapping of keys to values.")
+    values = dict(content)
+    values["methods"] = _rows(MethodRow, values.get("methods"), "methods", path)
+    values["tasks"] = _rows(TaskRow, values.get("tasks"), "tasks", path)
+    if "sweep" in values:
+        values["sweep"] = _build(Sweep, values["sweep"], f"sweep of {path}")
+    comparison = _build(Comparison, values, str(path))
+    _check(comparison)
+    return comparison
+
+
+def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]:
+    if not isinstance(rows, dict) or not rows:
+        raise ValueError(f"{path} names no {what}; write {what}: with a mapping of names.")
+    return {
+        str(name): _build(kind, {"name": str(name), **(keys or {})}, f"{what} {name!r} of {path}")
+        for name, keys in rows.items()
+    }
+
+
+def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
+    known = [spec.name for spec in fields(kind)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            cure = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            raise ValueError(f"unknown key {name!r} in {place}; {cure}")
+    return kind(**values)
+
+
+def _check(comparison: Comparison) -> None:
+    methods = comparison.methods
+    for row in methods.values():
+        preset = row.preset or row.name
+        if preset not in PRESETS:
+            near = difflib.get_close_matches(preset, PRESETS, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(
+                f"method {row.name!r} has no preset {preset!r}; {meant}set preset to one of "
+                f"{', '.join(PRESETS)}."
+            )
+        if not row.seed_list:
+            raise ValueError(f"method {row.name!r} has no seeds; give a number above 0.")
+        if row.learning_rate_of is not None and row.learning_rate_of not in methods:
+            raise ValueError(
+                f"method {row.name!r} takes the learning rate of {row.learning_rate_of!r}, which "
+                f"is none of the methods ({', '.join(methods)})."
+            )
+        if row.learning_rate_of and methods[row.learning_rate_of].learning_rate_of:
+            raise ValueError(
+                f"method {row.name!r} takes the learning rate of {row.learning_rate_of!r}, which "
+                "takes that of another; name the method whose own it is."
+            )
+        for task in row.tasks or ():
+            if task not in comparison.tasks:
+                raise ValueError(
+                    f"method {row.name!r} is run on task {task!r}, which is none of the tasks "
+                    f"({', '.join(comparison.tasks)})."
+                )
+        swept = comparison.sweep.learning_rates or row.learning_rate or row.learning_rate_of
+        if not swept and "learning_rate" not in {**comparison.settings, **row.settings}:
+            raise ValueError(
+                f"method {row.name!r} has no learning rate; declare a sweep, or set learning_rate."
+            )
+    if comparison.baseline not in methods:
+        raise ValueError(
+            f"baseline is {comparison.baseline!r}, which is none of the methods "
+            f"({', '.join(methods)})."
+        )
+    for task in comparison.tasks.values():
+        both = set(task.splits) & set(task.validation)
+        if both:
+            raise ValueError(
+                f"task {task.name!r} chooses learning rates on {', '.join(both)}, which it also "
+                "reports; validate on another split."
+            )

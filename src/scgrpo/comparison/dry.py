@@ -1,0 +1,33 @@
+"""Resolving a run without its data and weights."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from datasets import Dataset
+
+from scgrpo.tasks import load_task
+from scgrpo.trainer.data import Source
+from scgrpo.trainer.run import trainer_arguments
+from scgrpo.trainer.run_config import RunConfig
+from scgrpo.trainer.run_folder import RunFolder
+
+
+def check_run(config: RunConfig) -> None:
+    """Everything of a run but the downloads: its task and options, its preset, every argument.
+
+    Raises:
+        ValueError: for what cannot work.
+    """
+    task = load_task(config.task or "synthetic", **config.task_options)
+    source = Source(
+        Dataset.from_list([]),
+        {},
+        task.verify,
+        task.guide,
+        dict(getattr(task, "trainer_defaults", {})),
+    )
+    with TemporaryDirectory() as folder:
+        # The arguments of a GPU run are checked on whatever machine this is.
+        settings = config.trainer | {"bf16": False, "use_cpu": True}
+        checked = RunConfig(**{**vars(config), "trainer": settings})
+        trainer_arguments(checked, source, RunFolder(Path(folder)))

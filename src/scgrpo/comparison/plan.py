@@ -1,0 +1,218 @@
+"""From a comparison to the commands that make it, each with the files that show it done."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
+from scgrpo.evaluation.metrics import avg_at_k
+from scgrpo.evaluation.records import read_records, reward_matrix
+
+BASE = "base"
+"""Name of the row of the untrained model."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One `scgrpo` command."""
+
+    name: str
+    arguments: list[str]
+    done: Path
+    """File that exists when it is done."""
+    log: Path
+    after: tuple[str, ...] = ()
+    """Names of the steps that must be done before."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One method on one task with one seed and learning rate."""
+
+    comparison: Comparison
+    task: TaskRow
+    method: MethodRow
+    seed: int
+    learning_rate: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}/{self.method.name}/lr{self.learning_rate:g}-s{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return self.comparison.folder / self.name
+
+    def records(self, split: str) -> Path:
+        return self.folder / "records" / f"{split}.jsonl"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keys of the run's YAML."""
+        comparison, task = self.comparison, self.task
+        settings = comparison.settings | task.settings | self.method.settings
+        named = ("model", "teacher_model")
+        paths = {key: model_path(comparison, settings[key]) for key in named if key in settings}
+        return {
+            "preset": self.method.preset or self.method.name,
+            "task": task.task,
+            "task_options": task.options,
+            "model": model_path(comparison, task.model),
+            "output_dir": str(self.folder.parent),
+            "name": self.folder.name,
+            "seed": self.seed,
+            "learning_rate": self.learning_rate,
+            **settings,
+            **paths,
+        }
+
+    def training(self) -> Step:
+        path = self.folder.with_suffix(".yaml")
+        return Step(
+            f"train {self.name}",
+            ["train", "--config", str(path)],
+            done=self.folder / "model" / "config.json",
+            log=self.comparison.folder / "logs" / f"{self.name.replace('/', '_')}.log",
+            after=_builds(self.comparison, self.config),
+        )
+
+    def write_config(self) -> None:
+        """Put the YAML where the training step reads it."""
+        path = self.folder.with_suffix(".yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def evaluations(self, splits: Iterable[tuple[str, int]]) -> Iterator[Step]:
+        for split, problems in splits:
+            yield evaluation(
+                self.comparison,
+                self.task,
+                f"{self.name}/{split}",
+                str(self.folder),
+                (split, problems),
+                self.records(split),
+                after=(f"train {self.name}",),
+            )
+
+
+def evaluation(
+    comparison: Comparison,
+    task: TaskRow,
+    name: str,
+    model: str,
+    split: tuple[str, int],
+    records: Path,
+    after: tuple[str, ...],
+) -> Step:
+    """The step that samples a model on a split of a task."""
+    arguments = ["evaluate", model, "--task", task.task, "--split", split[0]]
+    arguments += ["--task-options", json.dumps(task.options), "-k", str(comparison.k)]
+    arguments += ["--limit", str(split[1]), "--seed", str(comparison.seed)]
+    arguments += ["--batch-tokens", str(comparison.batch_tokens), "--output", str(records)]
+    log = comparison.folder / "logs" / f"evaluate_{name.replace('/', '_')}.log"
+    return Step(f"evaluate {name}", arguments, records, log, after)
+
+
+def model_path(comparison: Comparison, name: str) -> str:
+    """Folder of a model that the comparison builds, else the name itself."""
+    return str(comparison.folder / "models" / name) if name in comparison.models else name
+
+
+def model_steps(comparison: Comparison) -> list[Step]:
+    """Builds of the models that are built, and evaluations of the untrained ones."""
+    steps = []
+    for name, options in comparison.models.items():
+        folder = comparison.folder / "models" / name
+        arguments = ["build-base", str(folder)]
+        for option, value in options.items():
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            arguments += [f"--{option.replace('_', '-')}", text]
+        log = comparison.folder / "logs" / f"build_{name}.log"
+        steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
+    for task in comparison.tasks.values():
+        for split in task.splits.items():
+            model = model_path(comparison, task.model)
+            records = base_records(comparison, task, split[0])
+            after = (f"build {task.model}",) if task.model in comparison.models else ()
+            name = f"{task.name}/{BASE}/{split[0]}"
+            steps.append(evaluation(comparison, task, name, model, split, records, after))
+    return steps
+
+
+def base_records(comparison: Comparison, task: TaskRow, split: str) -> Path:
+    """Records of the untrained model."""
+    return comparison.folder / task.name / BASE / "records" / f"{split}.jsonl"
+
+
+def sweep_runs(comparison: Comparison) -> list[TrainingRun]:
+    """Runs by which the methods that are swept get their learning rates."""
+    return [
+        TrainingRun(comparison, task, method, seed, float(rate))
+        for task in comparison.tasks.values()
+        for method in comparison.methods.values()
+        if is_swept(comparison, method) and is_run(method, task)
+        for rate in comparison.sweep.learning_rates
+        for seed in comparison.sweep.seeds
+    ]
+
+
+def is_swept(comparison: Comparison, method: MethodRow) -> bool:
+    """Whether a method's learning rate comes from its own sweep."""
+    given = {**comparison.settings, **method.settings}.get("learning_rate")
+    fixed = method.learning_rate or method.learning_rate_of or given
+    return bool(comparison.sweep.learning_rates) and not fixed
+
+
+def is_run(method: MethodRow, task: TaskRow) -> bool:
+    """Whether a method is run on a task."""
+    return method.tasks is None or task.name in method.tasks
+
+
+def validation_scores(
+    comparison: Comparison, task: TaskRow, method: MethodRow
+) -> dict[float, float]:
+    """Mean Avg@k on the validation split by learning rate, as far as it was evaluated."""
+    scores: dict[float, list[float]] = {}
+    for run in sweep_runs(comparison):
+        if (run.task, run.method) != (task, method):
+            continue
+        found = [run.records(split) for split in task.validation]
+        if found and all(path.exists() for path in found):
+            rewards = [reward_matrix(read_records(path))[1] for path in found]
+            mean = sum(map(avg_at_k, rewards)) / len(rewards)
+            scores.setdefault(run.learning_rate, []).append(mean)
+    return {rate: sum(values) / len(values) for rate, values in scores.items()}
+
+
+def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> float | None:
+    """The learning rate of a method on a task; None where its sweep is not done or failed."""
+    given = {**comparison.settings, **task.settings, **method.settings}.get("learning_rate")
+    if method.learning_rate is not None or (given is not None and not method.learning_rate_of):
+        return float(method.learning_rate or given)
+    if method.learning_rate_of is not None:
+        return learning_rate(comparison, task, comparison.methods[method.learning_rate_of])
+    scores = validation_scores(comparison, task, method)
+    # Of equal scores the smaller learning rate is the safer one.
+    return min(scores, key=lambda rate: (-scores[rate], rate)) if scores else None
+
+
+def main_runs(comparison: Comparison) -> list[TrainingRun]:
+    """The reported runs of all methods whose learning rate is known."""
+    runs = []
+    for task in comparison.tasks.values():
+        for method in comparison.methods.values():
+            rate = learning_rate(comparison, task, method) if is_run(method, task) else None
+            if rate is not None:
+                runs += [TrainingRun(comparison, task, method, s, rate) for s in method.seed_list]
+    return runs
+
+
+def _builds(comparison: Comparison, config: dict[str, Any]) -> tuple[str, ...]:
+    folder = comparison.folder / "models"
+    paths = {str(folder / name): name for name in comparison.models}
+    used = (config.get(key) for key in ("model", "teacher_model"))
+    return tuple(f"build {paths[path]}" for path in used if path in paths)
