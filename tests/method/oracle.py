@@ -130,3 +130,80 @@ def token_mean(losses, masks):
         if m
     ]
     return sum(own) / len(own) if own else 0.0
+
+
+def disagreement(teachers, temperature=1.0):
+    """E_j KL(p_j || pbar) of equally likely teachers given by their logits, section 7."""
+    log_ps = [softmax(t, temperature) for t in teachers]
+    mean = [
+        math.log(sum(math.exp(p[v]) for p in log_ps) / len(log_ps)) for v in range(len(log_ps[0]))
+    ]
+    return sum(kl(p, mean) for p in log_ps) / len(log_ps)
+
+
+def divergence_gradient(teacher, student, kind="forward", beta=0.5, temperature=1.0):
+    """Gradient of `divergence` with respect to the student's logits, worked by hand.
+
+    forward: (q - p) / T. reverse: q (log q/p - KL(q||p)) / T. jsd: (1 - beta) q (log q/m -
+    KL(q||m)) / T, since the terms through m cancel. bidirectional: the weighted sum.
+    """
+    log_p, log_q = softmax(teacher, temperature), softmax(student, temperature)
+    p, q = [math.exp(x) for x in log_p], [math.exp(x) for x in log_q]
+
+    def towards(log_target):
+        whole = kl(log_q, log_target)
+        return [
+            b * (log_b - target - whole)
+            for b, log_b, target in zip(q, log_q, log_target, strict=True)
+        ]
+
+    forward = [b - a for a, b in zip(p, q, strict=True)]
+    if kind == "forward":
+        found = forward
+    elif kind == "reverse":
+        found = towards(log_p)
+    elif kind == "bidirectional":
+        found = [beta * f + (1 - beta) * r for f, r in zip(forward, towards(log_p), strict=True)]
+    else:
+        log_m = [
+            np.logaddexp(a + math.log(beta), b + math.log(1 - beta))
+            for a, b in zip(log_p, log_q, strict=True)
+        ]
+        found = [(1 - beta) * x for x in towards(log_m)]
+    return [x / temperature for x in found]
+
+
+def surrogate_gradient(student, token, old_logp, advantage, eps_low, eps_high, temperature=1.0):
+    """Gradient of `surrogate` with respect to the student's logits."""
+    log_q = softmax(student, temperature)
+    rho = math.exp(log_q[token] - old_logp)
+    clipped = min(max(rho, 1 - eps_low), 1 + eps_high)
+    # Where the clipped branch is the smaller one and differs, it is a constant.
+    slope = -rho * advantage if rho * advantage <= clipped * advantage else 0.0
+    return [
+        slope * ((1.0 if v == token else 0.0) - math.exp(x)) / temperature
+        for v, x in enumerate(log_q)
+    ]
+
+
+def token_returns(reward, kl_of_tokens, written, kl_coefficient, discount):
+    """Returns of one rollout, REINFORCE++: forwards, by the definition of a return."""
+    own = [t for t, mine in enumerate(written) if mine]
+    gains = [-kl_coefficient * kl_of_tokens[t] for t in own]
+    if gains:
+        gains[-1] += reward
+    returns = [0.0] * len(written)
+    for place, t in enumerate(own):
+        returns[t] = sum(discount**later * g for later, g in enumerate(gains[place:]))
+    return returns
+
+
+def whitened(returns, masks, eps=1e-8):
+    """(value - mean) / (sample std + eps) over all tokens of the batch."""
+    flat = [
+        v if mine else None
+        for row, mask in zip(returns, masks, strict=True)
+        for v, mine in zip(row, mask, strict=True)
+    ]
+    normal = iter(normalised(flat, eps))
+    return [[next(normal) for _ in row] for row in returns]

@@ -8,7 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgrpo.method import diversity_advantage, diversity_score, group_advantage, whiten
+from scgrpo.method import (
+    diversity_advantage,
+    diversity_score,
+    group_advantage,
+    token_returns,
+    whiten,
+)
 from tests.method import oracle
 
 REWARD = st.one_of(st.floats(0, 1, width=32), st.sampled_from([0.0, 1.0, math.nan]))
@@ -92,3 +98,40 @@ def test_whitening_is_over_the_whole_batch():
 def test_no_gradient_flows():
     reward = torch.rand(2, 4, requires_grad=True)
     assert not group_advantage(reward).requires_grad
+
+
+TOKENS = st.lists(st.tuples(st.floats(-2, 2, width=32), st.booleans()), min_size=6, max_size=6)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1, width=32), TOKENS), min_size=1, max_size=4),
+    st.sampled_from([0.0, 0.01, 0.5]),
+    st.sampled_from([1.0, 0.9]),
+)
+def test_returns_and_whitening_equal_oracle(rollouts, kl_coefficient, discount):
+    reward = torch.tensor([r for r, _ in rollouts])
+    kl = torch.tensor([[d for d, _ in tokens] for _, tokens in rollouts])
+    mask = torch.tensor([[mine for _, mine in tokens] for _, tokens in rollouts])
+    found = token_returns(reward, kl, mask, kl_coefficient, discount)
+    expected = [
+        oracle.token_returns(r, k, m, kl_coefficient, discount)
+        for r, k, m in zip(reward.tolist(), kl.tolist(), mask.tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    spread = found[mask].max() - found[mask].min() if mask.any() else torch.tensor(0.0)
+    if spread > 1e-2:
+        whitened = oracle.whitened(expected, mask.tolist())
+        np.testing.assert_allclose(whiten(found, mask), whitened, rtol=2e-2, atol=2e-3)
+
+
+def test_returns_of_three_tokens_by_hand():
+    """The reward stands at the last token that the model wrote; a tool's token is passed over."""
+    kl = torch.tensor([[1.0, 9.0, 2.0, 9.0]])
+    mask = torch.tensor([[True, False, True, False]])
+    found = token_returns(torch.tensor([1.0]), kl, mask, 0.1, 0.5)
+    torch.testing.assert_close(found, torch.tensor([[-0.1 + 0.5 * 0.8, 0.0, 0.8, 0.0]]))
+
+
+def test_unscored_rollouts_have_no_return():
+    kl, mask = torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool)
+    assert token_returns(torch.tensor([math.nan]), kl, mask).isnan().all()

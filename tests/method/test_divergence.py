@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scgrpo.method import per_token_divergence
+from scgrpo.method import disagreement, per_token_divergence
 from scgrpo.method.divergence import KINDS
 from tests.method import oracle
 
@@ -68,3 +68,32 @@ def test_unknown_kind_and_beta():
         per_token_divergence(torch.zeros(2), torch.zeros(2), "tv")
     with pytest.raises(ValueError, match="beta between 0 and 1, got 1"):
         per_token_divergence(torch.zeros(2), torch.zeros(2), "jsd", beta=1.0)
+
+
+@given(LOGITS, st.sampled_from(KINDS), st.sampled_from([0.5, 1.0, 2.0]), st.floats(0.1, 0.9))
+def test_gradient_equals_the_oracles(logits, kind, temperature, beta):
+    teacher, student = torch.from_numpy(logits / 4)
+    student.requires_grad_()
+    value = per_token_divergence(teacher, student, kind, beta=beta, temperature=temperature)
+    found = torch.autograd.grad(value.sum(), student)[0]
+    for row in range(3):
+        if value[row] == 0:
+            continue  # clamped from below, or equal: no slope to compare
+        expected = oracle.divergence_gradient(
+            teacher[row].tolist(), student[row].tolist(), kind, beta, temperature
+        )
+        np.testing.assert_allclose(found[row], expected, rtol=2e-3, atol=2e-5)
+
+
+@given(LOGITS, st.sampled_from([0.5, 1.0]))
+def test_disagreement_equals_oracle(logits, temperature):
+    found = disagreement(torch.from_numpy(logits), temperature=temperature)
+    for row in range(3):
+        expected = oracle.disagreement([logits[0][row], logits[1][row]], temperature)
+        assert found[row].item() == pytest.approx(expected, rel=2e-4, abs=2e-5)
+
+
+def test_disagreement_of_opposite_teachers_is_log_j_and_of_equal_ones_zero():
+    certain = 1e4 * torch.eye(3)
+    assert disagreement(certain).item() == pytest.approx(np.log(3), rel=1e-6)
+    assert disagreement(certain[:1].expand(3, 3)).item() == 0

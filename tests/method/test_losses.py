@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scgrpo.method import clipped_surrogate, sequence_mean, token_mean
+from scgrpo.method import (
+    clipped_divergence,
+    clipped_surrogate,
+    sequence_mean,
+    token_mean,
+    warmed,
+)
 from tests.method import oracle
 
 SHAPE = (3, 5)
@@ -73,3 +79,19 @@ def test_masked_tokens_may_be_nan():
     loss = torch.tensor([[1.0, torch.nan]])
     mask = torch.tensor([[True, False]])
     assert sequence_mean(loss, mask).item() == token_mean(loss, mask).item() == 1.0
+
+
+def test_a_clipped_token_has_no_gradient():
+    divergence = torch.tensor([0.01, 0.05, 0.2], requires_grad=True)
+    value = clipped_divergence(divergence, 0.1)
+    assert value.tolist() == pytest.approx([0.01, 0.05, 0.1])
+    assert torch.autograd.grad(value.sum(), divergence)[0].tolist() == [1.0, 1.0, 0.0]
+    assert clipped_divergence(divergence) is divergence
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "expected"),
+    [(0.03, 0, 0.03), (0.03, 25, 0.0475), (0.03, 100, 0.1), (0.03, 500, 0.1), (None, 0, 0.1)],
+)
+def test_warm_up_by_hand(start, step, expected):
+    assert warmed(0.1, start, step, 100) == pytest.approx(expected)

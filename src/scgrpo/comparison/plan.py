@@ -70,11 +70,15 @@ class TrainingRun:
             **paths,
         }
 
+    @property
+    def config_file(self) -> Path:
+        """YAML from which the training step reads the run."""
+        return self.folder.parent / f"{self.folder.name}.yaml"
+
     def training(self) -> Step:
-        path = self.folder.with_suffix(".yaml")
         return Step(
             f"train {self.name}",
-            ["train", "--config", str(path)],
+            ["train", "--config", str(self.config_file)],
             done=self.folder / "model" / "config.json",
             log=self.comparison.folder / "logs" / f"{self.name.replace('/', '_')}.log",
             after=_builds(self.comparison, self.config),
@@ -82,9 +86,8 @@ class TrainingRun:
 
     def write_config(self) -> None:
         """Put the YAML where the training step reads it."""
-        path = self.folder.with_suffix(".yaml")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        self.config_file.parent.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
     def evaluations(self, splits: Iterable[tuple[str, int]]) -> Iterator[Step]:
         for split, problems in splits:

@@ -1,0 +1,68 @@
+"""Weights: what they are on numbers worked by hand, and what is refused."""
+
+import pytest
+import torch
+
+from scgrpo.method import WEIGHTS, as_weight, credit_weight
+
+SIGNALS = {
+    "kl": torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]),
+    "credit": torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]),
+    "entropy": torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]),
+    "disagreement": torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4]),
+}
+
+
+def median(values):
+    return values.median()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("credit", [0.0, 0.25, 0.5, 0.75, 1.0]),
+        # The 80th percentile of 0..4 lies at 3.2.
+        ("entropy", [0.0, 0.0, 0.0, 0.0, 1.0]),
+        ("credit*entropy", [0.0, 0.25 / 3.2, 0.5 * 2 / 3.2, 0.75 * 3 / 3.2, 1.0]),
+        ("credit+entropy", [0.0, 0.125 + 0.5 / 3.2, 0.25 + 1 / 3.2, 0.375 + 1.5 / 3.2, 1.0]),
+        # d / (d + 0.2), 0.2 being what `scale` says.
+        ("disagreement", [0.0, 1 / 3, 0.5, 0.6, 2 / 3]),
+    ],
+)
+def test_by_hand(name, expected):
+    weight = as_weight(name, WEIGHTS[name])(SIGNALS, median)
+    torch.testing.assert_close(weight, torch.tensor(expected))
+
+
+def test_a_function_gets_what_its_parameters_name():
+    def mine(logp, scale, kl):
+        return credit_weight(kl, scale(kl)) * -logp
+
+    weight = as_weight("mine", mine)
+    assert weight.signals == ("logp", "scale", "kl")
+    found = weight({**SIGNALS, "logp": torch.full((5,), -2.0)}, median)
+    torch.testing.assert_close(found, 2 * SIGNALS["kl"] / (SIGNALS["kl"] + 2.0))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda kl: kl[:2], r"returned \(2,\) for \(5,\) tokens; return one weight per token"),
+        (lambda kl: 1.0, r"returned float for \(5,\) tokens"),
+        (lambda kl: kl - 1, "returned -1 to 3; weights are finite and at least 0"),
+        (lambda kl: 0 / kl, "returned nan"),
+    ],
+)
+def test_what_is_no_weight_is_refused(function, message):
+    with pytest.raises(ValueError, match=message):
+        as_weight("mine", function)(SIGNALS, median)
+
+
+def test_an_unknown_signal_is_refused():
+    with pytest.raises(ValueError, match="asks for 'fame', which is no signal; its parameters"):
+        as_weight("mine", lambda fame: fame)
+
+
+def test_weights_carry_no_gradient():
+    kl = torch.ones(3, requires_grad=True)
+    assert not as_weight("mine", lambda kl: 2 * kl)({"kl": kl}, median).requires_grad
