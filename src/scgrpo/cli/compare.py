@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from scgrpo.cli.jobs import Job, cores, run_all_jobs
 from scgrpo.cli.progress_text import duration
 from scgrpo.cli.tables import with_interval
 from scgrpo.comparison.config import Comparison, load_comparison
-from scgrpo.comparison.plan import Step, TrainingRun, main_runs, model_steps, sweep_runs
+from scgrpo.comparison.plan import (
+    Step,
+    TrainingRun,
+    main_steps,
+    model_steps,
+    sweep_runs,
+    sweep_steps,
+)
 from scgrpo.evaluation.compare import paired_difference
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import Record, read_records
@@ -76,8 +83,7 @@ def run_matrix(
     if dry_run:
         _check_all(comparison, console)
         return
-    failed = _run_phase(comparison, _first_phase(comparison), at_a_time, console)
-    failed |= _run_phase(comparison, _second_phase(comparison), at_a_time, console)
+    failed = _run_missing(comparison, at_a_time, console)
     _write(comparison, console)
     if failed:
         for name, why in failed.items():
@@ -99,61 +105,48 @@ def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str])
         needed |= {str(methods[name].learning_rate_of or name) for name in needed}
         methods = {name: row for name, row in methods.items() if name in needed}
     chosen = {name: row for name, row in comparison.tasks.items() if not tasks or name in tasks}
-    return replace(comparison, methods=methods, tasks=chosen)
+    rows = (*methods.values(), *chosen.values())
+    used = {row.settings.get("teacher_model") for row in rows}
+    used |= {row.model for row in chosen.values()}
+    models = {name: options for name, options in comparison.models.items() if name in used}
+    return replace(comparison, methods=methods, tasks=chosen, models=models)
 
 
-def _first_phase(comparison: Comparison) -> list[Step]:
-    runs = sweep_runs(comparison)
-    return [*model_steps(comparison), *_steps(runs, validation=True)]
+def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console) -> dict[str, str]:
+    known: set[str] = set()
 
+    def jobs_of(steps: Sequence[Step]) -> list[Job]:
+        new = [step for step in steps if step.name not in known and not step.done.exists()]
+        known.update(step.name for step in new)
+        return [
+            Job(s.name, s.arguments, s.log, tuple(name for name in s.after if name in known))
+            for s in new
+        ]
 
-def _second_phase(comparison: Comparison) -> list[Step]:
-    return _steps(main_runs(comparison), validation=False)
+    def more(settled: set[str]) -> list[Job]:
+        return jobs_of(main_steps(comparison, settled))
 
-
-def _steps(runs: Iterable[TrainingRun], *, validation: bool) -> list[Step]:
-    steps = []
-    for run in runs:
-        run.write_config()
-        splits = run.task.validation if validation else run.task.splits
-        steps += [run.training(), *run.evaluations(splits.items())]
-    return steps
-
-
-def _run_phase(
-    comparison: Comparison, steps: Sequence[Step], at_a_time: int | None, console: Console
-) -> dict[str, str]:
-    missing = [step for step in steps if not step.done.exists()]
-    names = {step.name for step in missing}
-    jobs = [
-        Job(s.name, s.arguments, s.log, tuple(name for name in s.after if name in names))
-        for s in missing
-    ]
-    if not jobs:
-        return {}
-    console.print(
-        f"{comparison.name}: {len(jobs)} steps to do, {at_a_time or cores()} at a time; "
-        f"{len(steps) - len(jobs)} done before",
-        soft_wrap=True,
-    )
+    jobs = jobs_of([*model_steps(comparison), *sweep_steps(comparison)])
+    jobs += more(set())
     told: set[str] = set()
     began = time.monotonic()
 
-    def tick() -> None:
-        for job in jobs:
+    def tick(everything: Sequence[Job]) -> None:
+        for job in everything:
             if job.ended and job.name not in told:
                 told.add(job.name)
-                _tell(console, job, len(told), len(jobs), time.monotonic() - began)
+                _tell(console, job, len(told), len(everything), time.monotonic() - began)
 
-    return run_all_jobs(jobs, tick, console.print, at_a_time=at_a_time)
+    console.print(f"{comparison.name}: {at_a_time or cores()} at a time, in {comparison.folder}")
+    return run_all_jobs(jobs, tick, console.print, more=more, at_a_time=at_a_time)
 
 
-def _tell(console: Console, job: Job, done: int, total: int, elapsed: float) -> None:
-    left = duration(elapsed / done * (total - done))
+def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> None:
     failed = job.process is not None and job.process.returncode
     state = "failed" if failed else "done"
     console.print(
-        f"[{done}/{total}] {job.name} {state} in {duration(job.seconds)}, {left} left",
+        f"[{done}/{known} so far, {duration(elapsed)}] {job.name} {state} in "
+        f"{duration(job.seconds)}",
         soft_wrap=True,
         highlight=False,
         markup=False,

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,14 +111,15 @@ def run_jobs(
             job.check()
         tick()
 
-    _run(jobs, look, announce, cores(), poll)
+    _run(list(jobs), look, announce, cores(), poll, {})
 
 
 def run_all_jobs(
     jobs: Sequence[Job],
-    tick: Callable[[], None],
+    tick: Callable[[Sequence[Job]], None],
     announce: Callable[[str], None] = print,
     *,
+    more: Callable[[set[str]], Sequence[Job]] = lambda settled: (),
     at_a_time: int | None = None,
     poll: float = 0.3,
 ) -> dict[str, str]:
@@ -126,8 +127,10 @@ def run_all_jobs(
 
     Args:
         jobs: in the order in which they start.
-        tick: called after each look at the jobs.
+        tick: called with all jobs after each look at them.
         announce: says that Ctrl-C was understood.
+        more: called with the names of all jobs that are over, each time that there are new ones;
+            gives the jobs that follow from them.
         at_a_time: jobs beside each other; the number of cores by default.
         poll: seconds between two looks.
 
@@ -137,31 +140,42 @@ def run_all_jobs(
     Raises:
         KeyboardInterrupt: after the jobs, told once, have saved and ended.
     """
-    return _run(jobs, tick, announce, at_a_time or cores(), poll)
+    everything, seen = list(jobs), set[str]()
+    failed: dict[str, str] = {}
+
+    def look() -> None:
+        settled = {job.name for job in everything if job.ended} | set(failed)
+        if settled != seen:
+            seen.update(settled)
+            everything.extend(more(settled))
+        tick(everything)
+
+    return _run(everything, look, announce, at_a_time or cores(), poll, failed)
 
 
 def _run(
-    jobs: Sequence[Job],
+    jobs: list[Job],
     look: Callable[[], None],
     announce: Callable[[str], None],
     at_a_time: int,
     poll: float,
+    failed: dict[str, str],
 ) -> dict[str, str]:
-    waiting, failed = list(jobs), dict[str, str]()
+    """Start what can start until all is over; `look` may add jobs."""
     try:
-        while waiting or any(job.running for job in jobs):
-            _judge(jobs, waiting, failed)
+        while True:
+            _judge(jobs, failed)
             unfinished = {job.name for job in jobs if not job.ended} - set(failed)
+            waiting = _waiting(jobs, failed)
             ready = [job for job in waiting if not unfinished.intersection(job.after)]
             free = at_a_time - sum(job.running for job in jobs)
             for job in ready[: max(free, 0)]:
-                waiting.remove(job)
                 job.start(threads=1)
             look()
+            if not unfinished and not _waiting(jobs, failed):
+                _judge(jobs, failed)
+                return failed
             time.sleep(poll)
-        _judge(jobs, waiting, failed)
-        look()
-        return failed
     except KeyboardInterrupt:
         announce("Interrupted: saving; Ctrl-C again stops at once.")
         _interrupt(jobs)
@@ -170,14 +184,18 @@ def _run(
         _end(jobs)
 
 
-def _judge(jobs: Sequence[Job], waiting: list[Job], failed: dict[str, str]) -> None:
-    """Note what failed, and take what comes after it off the list."""
+def _waiting(jobs: Sequence[Job], failed: Mapping[str, str]) -> list[Job]:
+    return [job for job in jobs if job.process is None and job.name not in failed]
+
+
+def _judge(jobs: Sequence[Job], failed: dict[str, str]) -> None:
+    """Note what failed, and what cannot start because of it."""
     for job in jobs:
-        if job.name not in failed and job.process is not None and job.process.poll():
+        if job.name in failed:
+            continue
+        if job.process is not None and job.process.poll():
             failed[job.name] = f"{last_words(job.log)} (all of it: {job.log})"
-    for job in list(waiting):
-        if broken := [name for name in job.after if name in failed]:
-            waiting.remove(job)
+        elif broken := [name for name in job.after if name in failed]:
             failed[job.name] = f"left out, since {broken[0]} failed"
 
 

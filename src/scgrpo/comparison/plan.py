@@ -214,6 +214,40 @@ def main_runs(comparison: Comparison) -> list[TrainingRun]:
     return runs
 
 
+def sweep_steps(comparison: Comparison) -> list[Step]:
+    """Training and validation of the runs that choose learning rates."""
+    return _steps((run, run.task.validation) for run in sweep_runs(comparison))
+
+
+def main_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
+    """Training and evaluation of the reported runs whose sweep is settled.
+
+    Args:
+        comparison: what is compared.
+        settled: names of the steps that are done or have failed.
+    """
+    unsettled = {
+        (run.task.name, run.method.name)
+        for run in sweep_runs(comparison)
+        for step in run.evaluations(run.task.validation.items())
+        if step.name not in settled and not step.done.exists()
+    }
+    runs = (
+        run
+        for run in main_runs(comparison)
+        if (run.task.name, run.method.learning_rate_of or run.method.name) not in unsettled
+    )
+    return _steps((run, run.task.splits) for run in runs)
+
+
+def _steps(runs: Iterable[tuple[TrainingRun, dict[str, int]]]) -> list[Step]:
+    steps = []
+    for run, splits in runs:
+        run.write_config()
+        steps += [run.training(), *run.evaluations(splits.items())]
+    return steps
+
+
 def _builds(comparison: Comparison, config: dict[str, Any]) -> tuple[str, ...]:
     folder = comparison.folder / "models"
     paths = {str(folder / name): name for name in comparison.models}
