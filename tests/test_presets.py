@@ -1,0 +1,81 @@
+"""Presets as a table: what each one means, pinned."""
+
+import pytest
+
+from scgrpo.presets import PRESETS, load_preset
+from scgrpo.trainer.config import SCGRPOConfig
+
+# advantage, teacher, use, loss_type, clip above, and what else sets it apart
+TABLE = {
+    "grpo": ("group", "none", "none", "grpo", 0.2, {}),
+    "dapo": ("group", "none", "none", "dapo", 0.28, {"dynamic_sampling": True, "resample_rounds": 10}),
+    "reinforce++": ("whitened", "none", "none", "dapo", 0.2, {"reward_kl": 0.01, "discount": 1.0}),
+    "opsd": ("none", "demonstration", "loss", "grpo", 0.2, {
+        "divergence": "forward", "divergence_clip": 0.05, "teacher_weights": "initial",
+        "loss_coefficient": 1.0}),
+    "opd": ("none", "model", "loss", "grpo", 0.2, {"divergence": "reverse", "divergence_clip": None}),
+    "sc-grpo": ("group", "self", "weight", "grpo", 0.2, {
+        "weight": "credit", "reference_set": "partial+none", "references": 1, "memory_size": 0,
+        "diversity_alpha": 0.1, "threshold_percentile": 75.0, "threshold_min": 1e-4,
+        "threshold_fixed": None, "threshold_scope": "batch", "solve_threshold": 1.0}),
+    "sc-grpo-partial": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "partial"}),
+    "sc-grpo-any-partial": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "any-partial"}),
+    "sc-grpo-all-correct": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "all-correct"}),
+    "sc-grpo-all": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "all"}),
+    "sc-grpo-p25": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 25.0}),
+    "sc-grpo-p50": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 50.0}),
+    "sc-grpo-p90": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 90.0}),
+    "sc-grpo-fixed-c": ("group", "self", "weight", "grpo", 0.2, {"threshold_fixed": 1e-4}),
+    "sc-grpo-alpha0.2": ("group", "self", "weight", "grpo", 0.2, {"diversity_alpha": 0.2}),
+    "grpo+fkl": ("group", "self", "loss", "grpo", 0.2, {
+        "divergence": "forward", "reference_set": "partial", "loss_coefficient": 0.1,
+        "loss_coefficient_start": None}),
+    "grpo+fkl-warmed": ("group", "self", "loss", "grpo", 0.2, {
+        "divergence": "forward", "loss_coefficient": 0.1, "loss_coefficient_start": 0.03,
+        "loss_warmup_steps": 100}),
+    "grpo+rkl": ("group", "self", "loss", "grpo", 0.2, {"divergence": "reverse"}),
+    "grpo+rkl-warmed": ("group", "self", "loss", "grpo", 0.2, {
+        "divergence": "reverse", "loss_coefficient_start": 0.03}),
+    "grpo+bikl": ("group", "self", "loss", "grpo", 0.2, {
+        "divergence": "bidirectional", "divergence_beta": 0.5}),
+    "sc-grpo-memory": ("group", "self", "weight", "grpo", 0.2, {"memory_size": 4, "memory_age": 100}),
+    "sc-grpo-mean4": ("group", "self", "weight", "grpo", 0.2, {
+        "references": 4, "reference_reduction": "mean"}),
+    "sc-grpo-max4": ("group", "self", "weight", "grpo", 0.2, {
+        "references": 4, "reference_reduction": "max"}),
+    "sc-grpo-disagreement": ("group", "self", "weight", "grpo", 0.2, {
+        "references": 4, "weight": "disagreement", "reference_set": "partial"}),
+    "sc-grpo-entropy": ("group", "self", "weight", "grpo", 0.2, {"weight": "credit*entropy"}),
+    "sc-grpo-entropy-mixed": ("group", "self", "weight", "grpo", 0.2, {"weight": "credit+entropy"}),
+}  # fmt: skip
+LOADED = {"opd": {"teacher_model": "another"}}
+
+
+def test_every_preset_is_in_the_table():
+    assert list(PRESETS) == list(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_preset_means_what_the_table_says(tmp_path, name):
+    args = SCGRPOConfig(
+        str(tmp_path), use_cpu=True, bf16=False, **load_preset(name), **LOADED.get(name, {})
+    )
+    advantage, teacher, use, loss_type, above, rest = TABLE[name]
+    assert (args.advantage, args.teacher, args.use) == (advantage, teacher, use)
+    assert args.loss_type == loss_type
+    assert (args.epsilon, args.epsilon_high or args.epsilon) == (0.2, above)
+    assert {key: getattr(args, key) for key in rest} == rest
+    assert args.beta == (args.reward_kl if name == "reinforce++" else 0.0)
+    assert args.scale_rewards == "group" and args.num_iterations == 1
+
+
+@pytest.mark.parametrize("name", [n for n in TABLE if n.startswith("sc-grpo-")])
+def test_an_ablation_differs_from_sc_grpo_in_nothing_else(name):
+    base = load_preset("sc-grpo")
+    changed = {key for key, value in load_preset(name).items() if base.get(key) != value}
+    assert changed and changed <= set(TABLE[name][5])
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="preset is 'ppo'; choose one of grpo, dapo"):
+        load_preset("ppo")
