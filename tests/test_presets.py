@@ -5,48 +5,52 @@ import pytest
 from scgrpo.presets import PRESETS, load_preset
 from scgrpo.trainer.config import SCGRPOConfig
 
+WEIGHTED = ("group", "self", "weight", "grpo", 0.2)
+ADDED = ("group", "self", "loss", "grpo", 0.2)
 # advantage, teacher, use, loss_type, clip above, and what else sets it apart
 TABLE = {
     "grpo": ("group", "none", "none", "grpo", 0.2, {}),
-    "dapo": ("group", "none", "none", "dapo", 0.28, {"dynamic_sampling": True, "resample_rounds": 10}),
+    "dapo": ("group", "none", "none", "dapo", 0.28, {
+        "dynamic_sampling": True, "resample_rounds": 10}),
     "reinforce++": ("whitened", "none", "none", "dapo", 0.2, {"reward_kl": 0.01, "discount": 1.0}),
     "opsd": ("none", "demonstration", "loss", "grpo", 0.2, {
         "divergence": "forward", "divergence_clip": 0.05, "teacher_weights": "initial",
         "loss_coefficient": 1.0}),
-    "opd": ("none", "model", "loss", "grpo", 0.2, {"divergence": "reverse", "divergence_clip": None}),
-    "sc-grpo": ("group", "self", "weight", "grpo", 0.2, {
+    "opd": ("none", "model", "loss", "grpo", 0.2, {
+        "divergence": "reverse", "divergence_clip": None}),
+    "sc-grpo": (*WEIGHTED, {
         "weight": "credit", "reference_set": "partial+none", "references": 1, "memory_size": 0,
         "diversity_alpha": 0.1, "threshold_percentile": 75.0, "threshold_min": 1e-4,
         "threshold_fixed": None, "threshold_scope": "batch", "solve_threshold": 1.0}),
-    "sc-grpo-partial": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "partial"}),
-    "sc-grpo-any-partial": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "any-partial"}),
-    "sc-grpo-all-correct": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "all-correct"}),
-    "sc-grpo-all": ("group", "self", "weight", "grpo", 0.2, {"reference_set": "all"}),
-    "sc-grpo-p25": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 25.0}),
-    "sc-grpo-p50": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 50.0}),
-    "sc-grpo-p90": ("group", "self", "weight", "grpo", 0.2, {"threshold_percentile": 90.0}),
-    "sc-grpo-fixed-c": ("group", "self", "weight", "grpo", 0.2, {"threshold_fixed": 1e-4}),
-    "sc-grpo-alpha0.2": ("group", "self", "weight", "grpo", 0.2, {"diversity_alpha": 0.2}),
-    "grpo+fkl": ("group", "self", "loss", "grpo", 0.2, {
+    "sc-grpo-partial": (*WEIGHTED, {"reference_set": "partial"}),
+    "sc-grpo-any-partial": (*WEIGHTED, {"reference_set": "any-partial"}),
+    "sc-grpo-all-correct": (*WEIGHTED, {"reference_set": "all-correct"}),
+    "sc-grpo-all": (*WEIGHTED, {"reference_set": "all"}),
+    "sc-grpo-p25": (*WEIGHTED, {"threshold_percentile": 25.0}),
+    "sc-grpo-p50": (*WEIGHTED, {"threshold_percentile": 50.0}),
+    "sc-grpo-p90": (*WEIGHTED, {"threshold_percentile": 90.0}),
+    "sc-grpo-fixed-c": (*WEIGHTED, {"threshold_fixed": 1e-4}),
+    "sc-grpo-alpha0.2": (*WEIGHTED, {"diversity_alpha": 0.2}),
+    "grpo+fkl": (*ADDED, {
         "divergence": "forward", "reference_set": "partial", "loss_coefficient": 0.1,
         "loss_coefficient_start": None}),
-    "grpo+fkl-warmed": ("group", "self", "loss", "grpo", 0.2, {
+    "grpo+fkl-warmed": (*ADDED, {
         "divergence": "forward", "loss_coefficient": 0.1, "loss_coefficient_start": 0.03,
         "loss_warmup_steps": 100}),
-    "grpo+rkl": ("group", "self", "loss", "grpo", 0.2, {"divergence": "reverse"}),
-    "grpo+rkl-warmed": ("group", "self", "loss", "grpo", 0.2, {
+    "grpo+rkl": (*ADDED, {"divergence": "reverse"}),
+    "grpo+rkl-warmed": (*ADDED, {
         "divergence": "reverse", "loss_coefficient_start": 0.03}),
-    "grpo+bikl": ("group", "self", "loss", "grpo", 0.2, {
+    "grpo+bikl": (*ADDED, {
         "divergence": "bidirectional", "divergence_beta": 0.5}),
-    "sc-grpo-memory": ("group", "self", "weight", "grpo", 0.2, {"memory_size": 4, "memory_age": 100}),
-    "sc-grpo-mean4": ("group", "self", "weight", "grpo", 0.2, {
+    "sc-grpo-memory": (*WEIGHTED, {"memory_size": 4, "memory_age": 100}),
+    "sc-grpo-mean4": (*WEIGHTED, {
         "references": 4, "reference_reduction": "mean"}),
-    "sc-grpo-max4": ("group", "self", "weight", "grpo", 0.2, {
+    "sc-grpo-max4": (*WEIGHTED, {
         "references": 4, "reference_reduction": "max"}),
-    "sc-grpo-disagreement": ("group", "self", "weight", "grpo", 0.2, {
+    "sc-grpo-disagreement": (*WEIGHTED, {
         "references": 4, "weight": "disagreement", "reference_set": "partial"}),
-    "sc-grpo-entropy": ("group", "self", "weight", "grpo", 0.2, {"weight": "credit*entropy"}),
-    "sc-grpo-entropy-mixed": ("group", "self", "weight", "grpo", 0.2, {"weight": "credit+entropy"}),
+    "sc-grpo-entropy": (*WEIGHTED, {"weight": "credit*entropy"}),
+    "sc-grpo-entropy-mixed": (*WEIGHTED, {"weight": "credit+entropy"}),
 }  # fmt: skip
 LOADED = {"opd": {"teacher_model": "another"}}
 

@@ -17,7 +17,7 @@ def one(kl):
     return torch.ones_like(kl)
 
 
-def trl_run(args):
+def trl_run(args, reward=vowels):
     """The same run by TRL's own trainer."""
     own = {
         name: getattr(args, name)
@@ -27,7 +27,7 @@ def trl_run(args):
     own["generation_batch_size"] = None
     run = GRPOTrainer(
         tiny_model(),
-        vowels,
+        reward,
         GRPOConfig(**own),
         train_dataset=tiny_dataset(),
         processing_class=tiny_tokenizer(),

@@ -2,10 +2,11 @@
 
 import copy
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_deepspeed
 from trl.models.utils import prepare_fsdp
@@ -76,12 +77,9 @@ def _check_vocabulary(trainer: Any, teacher: PreTrainedModel, name: str) -> None
             "their distributions can only be compared over the same tokens: choose a teacher of "
             "the same model family."
         )
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError):
+    if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").is_file():
         return  # a folder without a tokenizer: the size is all that can be compared
+    tokenizer = AutoTokenizer.from_pretrained(name)
     mine, theirs = trainer._tokenizer.get_vocab(), tokenizer.get_vocab()
     if mine != theirs:
         token = next(t for t in {**mine, **theirs} if mine.get(t) != theirs.get(t))

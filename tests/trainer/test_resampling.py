@@ -1,0 +1,119 @@
+"""Dynamic sampling: which groups stay, what replaces the others, and when it gives up."""
+
+import logging
+
+import pytest
+import torch
+
+from scgrpo.trainer.resampling import DataExhausted, informative
+from tests.trainer.runs import config, trainer
+from tests.trainer.test_equals_trl import assert_same_run, trl_run
+from tests.trainer.tiny import tiny_dataset
+
+GROUP = 8
+
+
+def letter_of(prompt):
+    return prompt[-1]["content"][-1]
+
+
+def mixed(prompts, letters):
+    """Rewards that differ within the groups of these letters and are equal in all others."""
+    return [
+        float(i % GROUP < 3) if letter_of(prompt) in letters else 1.0
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def step_of(tmp_path, letters, rows=16, **overrides):
+    """Records and logged numbers of one step in which only some letters teach."""
+    args = config(tmp_path, "dapo", max_steps=1, rollout_steps=1, **overrides)
+    run = trainer(
+        args, reward=lambda prompts, **_: mixed(prompts, letters), train_dataset=tiny_dataset(rows)
+    )
+    records = []
+    run.rollout_sink = lambda step, found: records.extend(found)
+    run.train()
+    return records, run.state.log_history[0], run
+
+
+def test_informative_by_hand():
+    nan = float("nan")
+    reward = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0], [nan, 1.0], [nan, nan], [0.2, 0.3]])
+    assert informative(reward).tolist() == [False, True, False, False, False, True]
+
+
+def test_every_group_of_the_batch_teaches(tmp_path):
+    letters = "bdfhjlnp"
+    records, logged, _ = step_of(tmp_path, letters)
+    assert len(records) == 32 and {r["group"] for r in records} == {0, 1, 2, 3}
+    assert {r["prompt"][-1] for r in records} <= set(letters)
+    assert len({r["prompt"] for r in records}) == 4
+    assert all(any(r["advantage"] > 0 for r in records if r["group"] == g) for g in range(4))
+    assert logged["sampling/masked_groups"] == 0
+    assert logged["sampling/rounds"] >= 1 and 0 < logged["sampling/kept_share"] < 1
+
+
+def test_the_same_seed_draws_the_same_batch(tmp_path):
+    prompts = [
+        [r["prompt"] for r in step_of(tmp_path, "bdfhjlnp", seed=seed)[0]] for seed in (0, 0, 1)
+    ]
+    assert prompts[0] == prompts[1] != prompts[2]
+
+
+def test_nothing_to_replace_is_trls_own_dapo(tmp_path):
+    def ranked(completions, **_):
+        texts = [c[-1]["content"] for c in completions]
+        return [(i % GROUP) / GROUP for i in range(len(texts))]
+
+    args = config(tmp_path, "dapo")
+    ours = trainer(args, reward=ranked)
+    ours.train()
+    assert ours.state.log_history[0]["sampling/rounds"] == 0
+    assert_same_run(ours, trl_run(args, ranked))
+
+
+def test_a_short_batch_is_masked_and_said(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        records, logged, run = step_of(tmp_path, "b")
+    assert logged["sampling/masked_groups"] == 3
+    assert "1 of 4 groups have different rewards" in caplog.text
+    assert "the rest of the batch is masked" in caplog.text
+    assert sum(r["prompt"][-1] == "b" for r in records) == GROUP
+    (batch,) = run._buffered_inputs
+    taught = batch["completion_mask"].sum(1) > 0
+    assert int(taught.sum()) == GROUP
+    # The mean is over the tokens of the group that teaches: nothing is diluted.
+    assert batch["num_items_in_batch"] == batch["completion_mask"].sum()
+
+
+def test_the_bound_on_extra_generations(tmp_path, caplog):
+    _, logged, _ = step_of(tmp_path, "bdfhjlnprtvxz", rows=26, resample_rounds=1)
+    assert logged["sampling/rounds"] <= 1
+    assert "after 1 extra generations" in caplog.text or logged["sampling/masked_groups"] == 0
+
+
+def test_exhausted_data_is_said_clearly(tmp_path):
+    with pytest.raises(DataExhausted, match=r"step 0: 0 of 4 groups .*\(16 groups in all") as error:
+        step_of(tmp_path, "")
+    assert "the policy solves all or none of each group" in str(error.value)
+
+
+def test_fresh_problems_need_rows(tmp_path):
+    stream = tiny_dataset().to_iterable_dataset()
+    with pytest.raises(ValueError, match="dynamic_sampling draws fresh problems by their number"):
+        trainer(config(tmp_path, "dapo"), train_dataset=stream)
+
+
+def test_soft_overlong_penalty_is_added_and_decides_nothing(tmp_path):
+    args = config(tmp_path, "dapo", max_steps=1, overlong_tokens=8, dynamic_sampling=False)
+    run = trainer(args)
+    run.train()
+    assert run.reward_func_names == ["vowels", "soft_overlong_punishment_reward"]
+    assert run.reward_func_names[run._verifier] == "vowels"
+    lengths = torch.tensor([len(ids) for ids in run._rollouts.completion_ids])
+    # DAPO, Eq. 13, for L_max = 16 and L_cache = 8.
+    expected = torch.where(lengths <= 8, 0.0, (8 - lengths) / 8)
+    torch.testing.assert_close(run._rollouts.reward_per_func[:, 1], expected)
+    with pytest.raises(ValueError, match="overlong_tokens is 16, but a completion has at most 16"):
+        trainer(config(tmp_path, "dapo", overlong_tokens=16))
