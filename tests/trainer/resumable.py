@@ -1,4 +1,4 @@
-"""One run for the resume test: python resumable.py FOLDER NUM_ITERATIONS [KILL_AT_STEP]."""
+"""One run for the resume test: python resumable.py FOLDER METHOD NUM_ITERATIONS [KILL_AT_STEP]."""
 
 import os
 import signal
@@ -24,17 +24,29 @@ class Kill(TrainerCallback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder: str, iterations: str, kill_at: str | None = None) -> None:
+METHODS = {
+    "sc-grpo": ("sc-grpo", {}),
+    "memory, fresh problems": ("sc-grpo-memory", {"dynamic_sampling": True}),
+    "initial weights": ("opsd", {"divergence_clip": None}),
+}
+
+
+def main(folder: str, method: str, iterations: str, kill_at: str | None = None) -> None:
+    preset, overrides = METHODS[method]
     args = config(
         folder,
+        preset,
         per_device_train_batch_size=8,
         gradient_accumulation_steps=2,
         num_iterations=int(iterations),
         max_steps=10,
         save_strategy="steps",
         save_steps=3,
+        **overrides,
     )
-    run = trainer(args, train_dataset=tiny_dataset(6))
+    data = tiny_dataset(6)
+    data = data.add_column("demonstration", [f"aei {i}" for i in range(len(data))])
+    run = trainer(args, train_dataset=data)
     if kill_at is not None:
         run.add_callback(Kill(int(kill_at)))
     checkpoint = last_complete_checkpoint(Path(folder))

@@ -21,16 +21,24 @@ def run(folder, *arguments):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
 
 
-@pytest.mark.parametrize("iterations", [1, 2])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, iterations):
+@pytest.mark.parametrize(
+    ("method", "iterations"),
+    [
+        ("sc-grpo", 1),
+        ("sc-grpo", 2),
+        pytest.param("memory, fresh problems", 1, marks=pytest.mark.slow),
+        pytest.param("initial weights", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_killed_and_resumed_equals_uninterrupted(tmp_path, method, iterations):
     """Epochs end between checkpoints: data order, generator states and, with two iterations, a
-    half-used generation batch have to survive."""
-    whole = run(tmp_path / "whole", iterations)
+    half-used generation batch have to survive; so do remembered rollouts and the initial policy."""
+    whole = run(tmp_path / "whole", method, iterations)
     assert whole.returncode == 0, whole.stderr[-3000:]
-    killed = run(tmp_path / "killed", iterations, 7)
+    killed = run(tmp_path / "killed", method, iterations, 7)
     assert killed.returncode == -signal.SIGKILL
     assert last_complete_checkpoint(tmp_path / "killed").name == "checkpoint-6"
-    resumed = run(tmp_path / "killed", iterations)
+    resumed = run(tmp_path / "killed", method, iterations)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     expected, found = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed")
