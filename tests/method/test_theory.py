@@ -1,7 +1,17 @@
 """Section 7: what distillation from several teachers converges to, and why a weight differs."""
 
+import math
+from itertools import pairwise
+
 import pytest
 import torch
+from benchmarks.two_trajectories import (
+    SLIP,
+    descend,
+    distillation_loss,
+    position_signals,
+    weighted_loss,
+)
 
 from scgrpo.method import per_token_divergence
 
@@ -50,11 +60,34 @@ def test_disagreement_splits_off_and_has_no_gradient(teachers):
         torch.testing.assert_close(total, disagreement + rest, atol=1e-5, rtol=1e-5)
 
 
-def test_mean_of_two_solutions_solves_nothing_half_of_the_time():
-    """Solutions AB and CD: the per-token mean puts half of its mass on AD and CB."""
-    first = torch.tensor([0.5, 0.0, 0.5, 0.0])
-    second = torch.tensor([0.0, 0.5, 0.0, 0.5])
-    paths = first[:, None] * second[None, :]
-    solves = paths[0, 1] + paths[2, 3]
-    fails = paths[0, 3] + paths[2, 1]
-    assert solves.item() == fails.item() == 0.5
+@pytest.fixture(scope="module")
+def masses():
+    """Of distillation and of the weighted gradient, step by step (docs/theory.md)."""
+    return {loss: descend(loss) for loss in (distillation_loss, weighted_loss)}
+
+
+def infeasible(mass):
+    return mass["AD"] + mass["CB"]
+
+
+def test_distillation_of_two_solutions_solves_nothing_half_of_the_time(masses):
+    """Its minimiser is the mean at each position: AB, AD, CB and CD all get a quarter."""
+    run = masses[distillation_loss]
+    assert infeasible(run[0]) == pytest.approx(0.2)
+    for probability in run[-1].values():
+        assert probability == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_weighted_gradient_leaves_the_infeasible_combinations(masses):
+    run = masses[weighted_loss]
+    falls = [infeasible(mass) for mass in run]
+    assert all(later < earlier for earlier, later in pairwise(falls))
+    assert falls[-1] < 0.025 and min(run[-1]["AB"], run[-1]["CD"]) > 0.3
+
+
+def test_disagreement_marks_the_decisions_and_not_the_wording():
+    choice, word, closing = position_signals()["teachers' disagreement"]
+    # Two teachers that copy with certainty would disagree by log 2.
+    expected = math.log(2) + sum(x * math.log(x) for x in (1 - SLIP, SLIP))
+    assert choice == pytest.approx(expected, rel=1e-5) == pytest.approx(closing)
+    assert word == 0
