@@ -182,14 +182,16 @@ def _text(value: Any) -> str:
 def _write(comparison: Comparison, console: Console) -> None:
     from scgrpo.comparison.results import read_results, rows, write_results
     from scgrpo.comparison.table import markdown
+    from scgrpo.reports.comparison import write_comparison
     from scgrpo.trainer.run_folder import write_atomically
 
     path = write_results(comparison)
     results = read_results(path)
     table = rows(results)
-    text = markdown(results, table, _machine())
-    write_atomically(comparison.folder / "table.md", text)
+    write_atomically(comparison.folder / "table.md", markdown(results, table, _machine()))
+    page = write_comparison(path, comparison.folder / "comparison.html", _machine())
     console.print(f"Table: {comparison.folder / 'table.md'}", soft_wrap=True)
+    console.print(f"Page: {page}", soft_wrap=True)
 
 
 def _machine() -> str:

@@ -35,7 +35,7 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
     chosen = chosen_rollouts(runs)
     thresholds = [run.solve_threshold for run in runs]
     data = {"runs": [run.name for run in runs], "solved": thresholds, "charts": charts, **chosen}
-    html = _template().render(
+    html = _template("report.html.j2").render(
         title=_title(runs, methods),
         methods=[_method_facts(name, own, methods) for name, own in methods.items()],
         seeded=any(len(own) > 1 for own in methods.values()),
@@ -47,6 +47,11 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
         scripts=[_asset("charts.js"), _asset("heatmap.js"), _asset("report.js")],
         data=_embeddable(data),
     )
+    return write_page(html, output)
+
+
+def write_page(html: str, output: Path) -> Path:
+    """Replace a page at once."""
     output.parent.mkdir(parents=True, exist_ok=True)
     partial_file = output.with_name(output.name + ".tmp")
     partial_file.write_text(html, encoding="utf-8")
@@ -112,7 +117,7 @@ def _embeddable(data: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _template() -> Any:
+def _template(name: str) -> Any:
     environment = Environment(
         loader=PackageLoader("scgrpo.reports", "assets"),
         autoescape=select_autoescape(default=True),
@@ -120,7 +125,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _asset(name: str) -> str:

@@ -61,7 +61,7 @@ function scales(chart, series) {
   const place = (v) => (chart.log ? Math.log10(Math.max(v, 1e-12)) : v);
   const { width, height, left: l, right: r, top: t, bottom: b } = SIZE;
   return {
-    left, right, low, high,
+    left, right, low, high, xs: [...new Set(xs)],
     x: (v) => l + ((v - left) / spanX) * (width - l - r),
     y: (v) => height - b - ((place(v) - low) / (high - low)) * (height - t - b),
   };
@@ -77,10 +77,13 @@ function drawAxes(svg, chart, at) {
     svgElement("text", { x: SIZE.left - 6, y: y + 4, "text-anchor": "end" }, svg, shortNumber(value));
   }
   const y = SIZE.height - 20;
-  for (const value of ticks(at.left, at.right, 6).filter(Number.isInteger))
+  const xTicks = chart.x ? at.xs : ticks(at.left, at.right, 6).filter(Number.isInteger);
+  for (const value of xTicks)
     svgElement("text", { x: at.x(value), y, "text-anchor": "middle" }, svg, value);
+  if (at.low < 0 && at.high > 0 && !chart.log)
+    svgElement("line", { class: "zero", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: at.y(0), y2: at.y(0) }, svg);
   const middle = (SIZE.left + SIZE.width - SIZE.right) / 2;
-  svgElement("text", { x: middle, y: SIZE.height - 4, "text-anchor": "middle" }, svg, "step");
+  svgElement("text", { x: middle, y: SIZE.height - 4, "text-anchor": "middle" }, svg, chart.x || "step");
 }
 
 const path = (points) => "M" + points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join("L");
@@ -93,7 +96,7 @@ function ribbon(points, at) {
 }
 
 function drawSeries(svg, chart, one, at) {
-  const colour = `var(--c${one.colour % 6})`;
+  const colour = `var(--c${one.colour % 8})`;
   if (one.area) {
     const style = `fill: ${colour}; opacity: 0.75`;
     return svgElement("path", { d: ribbon(one.area, at), style }, svg);
@@ -128,7 +131,7 @@ function drawChart(chart) {
   keys.className = "keys";
   for (const one of series) {
     const key = document.createElement("span");
-    key.style.setProperty("--series", `var(--c${one.colour % 6})`);
+    key.style.setProperty("--series", `var(--c${one.colour % 8})`);
     if (one.dash) key.style.setProperty("--stroke", "dashed");
     key.textContent = one.label;
     keys.append(key);
@@ -140,12 +143,12 @@ function drawChart(chart) {
   const at = scales(chart, series);
   drawAxes(svg, chart, at);
   for (const one of series) drawSeries(svg, chart, one, at);
-  followPointer(svg, series, at);
+  followPointer(svg, chart, series, at);
   figure.append(caption, keys, svg);
   return figure;
 }
 
-function followPointer(svg, series, at) {
+function followPointer(svg, chart, series, at) {
   const cursor = svgElement("line", { class: "cursor", y1: SIZE.top, y2: SIZE.height - SIZE.bottom, visibility: "hidden" }, svg);
   const xs = [...new Set(series.flatMap((s) => s.points.map((p) => p[0])))];
   svg.addEventListener("pointermove", (event) => {
@@ -156,7 +159,7 @@ function followPointer(svg, series, at) {
     cursor.setAttribute("x2", at.x(x));
     cursor.setAttribute("visibility", "visible");
     const lines = series.map((s) => describe(s, x)).filter(Boolean);
-    showTooltip(event, [`step ${x}`, ...lines].join("\n"));
+    showTooltip(event, [`${chart.x || "step"} ${x}`, ...lines].join("\n"));
   });
   svg.addEventListener("pointerleave", () => {
     cursor.setAttribute("visibility", "hidden");
