@@ -1,6 +1,7 @@
 """One self-contained HTML page of a comparison, from its results alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -56,25 +57,36 @@ def _table(task: str, table: Sequence[Row], results: dict[str, Any]) -> dict[str
     for split in results["tasks"][task]["splits"]:
         heads += [f"{split} {names[0]}", f"difference to {results['baseline']}"] if names else []
         heads += [f"{split} {name}" for name in names[1:]]
-    ends = [x for row in own for c in row.cells.values() for x in (c.difference or ())]
-    low, high = min([*ends, -0.05]), max([*ends, 0.05])
-
-    def place(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 1)
-
+    places = {split: _Scale.of(own, split) for split in results["tasks"][task]["splits"]}
     groups = [
-        {"name": name if name != "methods" else "", "rows": [_row(r, names, place) for r in some]}
+        {"name": name if name != "methods" else "", "rows": [_row(r, names, places) for r in some]}
         for name, some in groupby(own, key=lambda row: row.group)
     ]
     return {
         "task": task,
         "heads": [*heads, "minutes", "M tokens"],
         "groups": groups,
-        "zero": place(0.0),
     }
 
 
-def _row(row: Row, names: Sequence[str], place: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Scale:
+    """Where a difference stands in its column, in per cent of the width."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], split: str) -> "_Scale":
+        cells = (c for row in rows for (s, _), c in row.cells.items() if s == split)
+        ends = [end for cell in cells for end in cell.difference or ()]
+        return cls(min([*ends, -0.02]), max([*ends, 0.02]))
+
+    def __call__(self, value: float) -> float:
+        return round(100 * (value - self.low) / (self.high - self.low), 1)
+
+
+def _row(row: Row, names: Sequence[str], places: Mapping[str, _Scale]) -> dict[str, Any]:
     trained = row.method != BASE
     whole = row.seeds == row.planned_seeds
     return {
@@ -84,15 +96,15 @@ def _row(row: Row, names: Sequence[str], place: Any) -> dict[str, Any]:
         ),
         "learning_rate": "" if row.learning_rate is None else f"{row.learning_rate:g}",
         "cells": [
-            _cell(cell, paired=name == names[0], place=place)
-            for (_, name), cell in row.cells.items()
+            _cell(cell, paired=name == names[0], place=places[split])
+            for (split, name), cell in row.cells.items()
         ],
         "minutes": f"{row.seconds / 60:.1f}" if trained else "",
         "tokens": f"{row.tokens / 1e6:.2f}" if trained else "",
     }
 
 
-def _cell(cell: Cell, *, paired: bool, place: Any) -> dict[str, Any]:
+def _cell(cell: Cell, *, paired: bool, place: _Scale) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "value": f"{cell.value:.3f}",
         "range": f"{cell.low:.3f} to {cell.high:.3f}",
@@ -108,6 +120,7 @@ def _cell(cell: Cell, *, paired: bool, place: Any) -> dict[str, Any]:
             "left": place(low),
             "width": round(place(high) - place(low), 1),
             "at": place(value),
+            "zero": place(0.0),
         }
     return shown
 
@@ -132,7 +145,7 @@ def _curve_charts(results: dict[str, Any]) -> list[Chart]:
                     _series(method, colour, _points(results["runs"], task, method, key))
                     for colour, method in enumerate(shown)
                 ]
-                if any(one["points"] for one in series):
+                if sum(bool(one["points"]) for one in series) > 1:
                     where = f", {task}" if len(results["tasks"]) > 1 else ""
                     charts.append(
                         _chart(f"{title}: {group}{where}", f"{note}; mean of seeds", series)
