@@ -1,0 +1,120 @@
+"""`scgrpo compare --config`: a matrix of real, very short runs; and the jobs behind it."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from scgrpo.cli.jobs import run_all_jobs
+from scgrpo.cli.main import app
+from tests.cli.test_demo import script as script
+
+SETTINGS = {
+    "max_steps": 2,
+    "eval_steps": 0,
+    "rollout_steps": 0,
+    "per_device_train_batch_size": 16,
+    "max_completion_length": 24,
+}
+
+
+def write(folder, methods, **changes):
+    path = folder / "compare.yaml"
+    matrix = {
+        "name": "short",
+        "output": str(folder / "out"),
+        "tasks": {
+            "sums": {
+                "splits": {"heldout": 4},
+                "validation": {"validation": 3},
+                "options": {"steps": 2, "train_size": 16},
+            }
+        },
+        "settings": SETTINGS,
+        "methods": methods,
+        "sweep": {"learning_rates": [1e-4, 2e-4], "seeds": [9]},
+        "k": 2,
+    }
+    path.write_text(yaml.safe_dump(matrix | changes))
+    return path
+
+
+def compare(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
+
+
+def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any) -> None:
+    bad = script("bad", "print('error: no such disk'); raise SystemExit(1)")
+    after = script("after", "print('never')")
+    after.after = ("bad",)
+    good = script("good", "print('fine')")
+    late = script("late", "print('late')")
+    added = []
+
+    def more(settled: set[str]) -> list[Any]:
+        return [added.append(1) or late] if "good" in settled and not added else []
+
+    failed = run_all_jobs([bad, after, good], lambda jobs: None, more=more, at_a_time=1, poll=0.02)
+    assert failed["bad"].startswith("no such disk (all of it:")
+    assert failed["after"] == "left out, since bad failed"
+    assert set(failed) == {"bad", "after"}
+    assert late.process is not None and late.process.returncode == 0
+    assert after.process is None and good.seconds > 0
+
+
+def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
+    path = write(tmp_path, {"grpo": {"seeds": 5}, "sc-grpo": {"seeds": 2}})
+    result = compare("--config", path, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert (
+        "2 combinations of method and task resolve; 4 runs choose learning rates, 7 runs are"
+        in (" ".join(result.output.split()))
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"grpo": {"settings": {"lerning_rate": 1}}}, "unknown key 'lerning_rate'"),
+        ({"grpo": {}, "opd": {}}, "teacher='model' needs teacher_model"),
+        ({"grpo": {"settings": {"num_generations": 1}}}, "num_generations is 1"),
+    ],
+)
+def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
+    result = compare("--config", write(tmp_path, methods), "--dry-run")
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+
+
+def test_unknown_names_and_files(tmp_path):
+    path = write(tmp_path, {"grpo": {}})
+    assert "method 'ppo' is none of grpo" in compare("--config", path, "--only", "ppo").output
+    assert "task 'x' is none of sums" in compare("--config", path, "--task", "x").output
+    assert "0 record files are given; give two" in " ".join(compare().output.split())
+
+
+@pytest.mark.slow
+def test_a_matrix_is_run_resumed_and_survives_a_failure(tmp_path):
+    methods = {
+        "grpo": {"seeds": 1},
+        "sc-grpo": {"seeds": 2, "learning_rate": 1e-4},
+        "opd": {"seeds": 1, "learning_rate": 1e-4, "settings": {"teacher_model": "nowhere"}},
+    }
+    path = write(tmp_path, methods)
+    first = compare("--config", path)
+    assert first.exit_code == 1
+    assert "train sums/opd/lr0.0001-s0" in first.output
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [(r["method"], r["seed"]) for r in results["runs"]] == [
+        ("base", None), ("grpo", 0), ("sc-grpo", 0), ("sc-grpo", 1)
+    ]  # fmt: skip
+    assert results["sweeps"][0]["chosen"] in (1e-4, 2e-4)
+    assert all(len(r["rewards"]["heldout"]) == 4 for r in results["runs"])
+    trained = tmp_path / "out" / "sums" / "sc-grpo" / "lr0.0001-s0" / "model" / "config.json"
+    made = trained.stat().st_mtime_ns
+    again = compare("--config", path, "--only", "sc-grpo")
+    assert again.exit_code == 0, again.output
+    assert trained.stat().st_mtime_ns == made
+    assert "sc-grpo" in (tmp_path / "out" / "comparison.html").read_text()

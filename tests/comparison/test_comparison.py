@@ -1,0 +1,239 @@
+"""A comparison: what is refused, which commands it takes, and numbers worked by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from scgrpo.comparison import plan, results
+from scgrpo.comparison.config import load_comparison
+from scgrpo.comparison.table import markdown
+from scgrpo.evaluation.metrics import avg_at_k
+from scgrpo.evaluation.seeds import seeded_difference, seeded_interval
+from scgrpo.reports.comparison import write_comparison
+from tests.reports.test_report import page_data
+
+MATRIX = {
+    "name": "two",
+    "models": {"teacher": {"width": 8, "steps": 1}},
+    "tasks": {
+        "sums": {
+            "splits": {"heldout": 2},
+            "validation": {"validation": 2},
+            "options": {"steps": 2},
+            "axis": {"additions": 2},
+        }
+    },
+    "settings": {"max_steps": 3},
+    "sweep": {"learning_rates": [1e-4, 2e-4], "seeds": [100]},
+    "methods": {
+        "grpo": {"seeds": 2},
+        "sc-grpo": {"seeds": [4]},
+        "sc-grpo-p50": {"learning_rate_of": "sc-grpo", "seeds": 1, "group": "ablations"},
+        "opd": {"learning_rate": 3e-4, "seeds": 1, "settings": {"teacher_model": "teacher"}},
+    },
+    "k": 2,
+}
+
+
+def load(folder, **changes):
+    path = folder / "compare.yaml"
+    matrix = MATRIX | {"output": str(folder / "out")} | changes
+    path.write_text(yaml.safe_dump(matrix, sort_keys=False))
+    return load_comparison(path)
+
+
+def write_records(path, rewards, split):
+    """Records of problems p0, p1, ... in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps({"split": split, "problem_id": f"p{p}", "sample": k, "reward": reward})
+        for p, row in enumerate(rewards)
+        for k, reward in enumerate(row)
+    ]
+    path.write_text("\n".join(lines))
+
+
+def validate(comparison, scores):
+    """Pretend that the sweep gave these mean rewards: {(method, rate): score in halves}."""
+    for run in plan.sweep_runs(comparison):
+        score = scores[run.method.name, run.learning_rate]
+        row = [1.0, 0.0] if score == 0.5 else [score, score]
+        write_records(run.records("validation"), [row, row], "validation")
+
+
+SCORES = {
+    ("grpo", 1e-4): 0.5, ("grpo", 2e-4): 1.0, ("sc-grpo", 1e-4): 0.5, ("sc-grpo", 2e-4): 0.5
+}  # fmt: skip
+
+
+def test_steps_and_what_they_wait_for(tmp_path):
+    comparison = load(tmp_path)
+    first = [*plan.model_steps(comparison), *plan.sweep_steps(comparison)]
+    names = [step.name for step in first]
+    assert names[:2] == ["build teacher", "evaluate sums/base/heldout"]
+    assert names[2:4] == [
+        "train sums/grpo/lr0.0001-s100", "evaluate sums/grpo/lr0.0001-s100/validation"
+    ]  # fmt: skip
+    assert len(names) == 2 + 2 * 4  # two swept methods, two rates, train and validate
+    assert first[3].after == ("train sums/grpo/lr0.0001-s100",)
+    # Only the method with a fixed learning rate is known before the sweep.
+    (train, evaluate) = plan.main_steps(comparison, set())
+    assert train.name == "train sums/opd/lr0.0003-s0" and train.after == ("build teacher",)
+    assert evaluate.arguments[evaluate.arguments.index("--limit") + 1] == "2"
+
+
+def test_each_method_gets_the_rate_that_validates_best(tmp_path):
+    comparison = load(tmp_path)
+    validate(comparison, SCORES)
+    task = comparison.tasks["sums"]
+    chosen = {
+        name: plan.learning_rate(comparison, task, row) for name, row in comparison.methods.items()
+    }
+    # Of equal scores the smaller one; the ablation follows its parent.
+    assert chosen == {"grpo": 2e-4, "sc-grpo": 1e-4, "sc-grpo-p50": 1e-4, "opd": 3e-4}
+    names = [run.name for run in plan.main_runs(comparison)]
+    assert names == [
+        "sums/grpo/lr0.0002-s0", "sums/grpo/lr0.0002-s1", "sums/sc-grpo/lr0.0001-s4",
+        "sums/sc-grpo-p50/lr0.0001-s0", "sums/opd/lr0.0003-s0",
+    ]  # fmt: skip
+
+
+def test_a_method_waits_for_all_of_its_sweep(tmp_path):
+    comparison = load(tmp_path)
+    validate(comparison, SCORES)
+    late = next(r for r in plan.sweep_runs(comparison) if r.name == "sums/grpo/lr0.0002-s100")
+    late.records("validation").unlink()
+    names = {step.name for step in plan.main_steps(comparison, set())}
+    assert not any(name.startswith("train sums/grpo/") for name in names)
+    assert "train sums/sc-grpo/lr0.0001-s4" in names
+    # One that failed is settled too: the other rate is taken.
+    failed = {f"evaluate {late.name}/validation"}
+    assert "train sums/grpo/lr0.0001-s0" in {s.name for s in plan.main_steps(comparison, failed)}
+
+
+def test_configs_of_the_runs(tmp_path):
+    comparison = load(tmp_path)
+    validate(comparison, SCORES)
+    plan.main_steps(comparison, set())
+    run = next(r for r in plan.main_runs(comparison) if r.method.name == "opd")
+    written = yaml.safe_load(run.config_file.read_text())
+    assert run.config_file.name == "lr0.0003-s0.yaml"
+    assert written["teacher_model"] == str(tmp_path / "out" / "models" / "teacher")
+    assert (written["preset"], written["task_options"], written["max_steps"]) == (
+        "opd",
+        {"steps": 2},
+        3,
+    )
+    files = {r.config_file for r in plan.main_runs(comparison)}
+    assert len(files) == len(plan.main_runs(comparison))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {}}, "names no methods"),
+        ({"tasks": None}, "names no tasks"),
+        ({"metods": 1}, "unknown key 'metods' in .*; did you mean 'methods'"),
+        ({"methods": {"grop": {}}}, "has no preset 'grop'; did you mean 'grpo'"),
+        ({"methods": {"grpo": {"seeds": 0}}}, "has no seeds; give a number above 0"),
+        ({"methods": {"grpo": {"sedes": 1}}}, "unknown key 'sedes' in methods 'grpo'"),
+        ({"methods": {"grpo": {"learning_rate_of": "x"}}}, "of 'x', which is none of the methods"),
+        ({"methods": {"grpo": {"tasks": ["x"]}}}, "is run on task 'x', which is none of the tasks"),
+        ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
+        ({"sweep": {"learning_rates": []}}, "'grpo' has no learning rate; declare a sweep"),
+        (
+            {"tasks": {"sums": {"splits": {"a": 1}, "validation": {"a": 1}}}},
+            "chooses learning rates on a, which it also reports",
+        ),
+    ],
+)
+def test_what_cannot_be_compared(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, **changes)
+
+
+# --- numbers ---
+
+
+def test_interval_over_seeds_and_problems():
+    """Two seeds that differ by 1 on all problems: the mean of two drawn ones is 0, 1/2 or 1."""
+    low, high = seeded_interval([np.zeros((40, 2)), np.ones((40, 2))], avg_at_k)
+    assert (low, high) == (0.0, 1.0)
+
+
+def test_difference_pairs_the_problems():
+    """Hard and easy problems widen each interval but cancel in the difference."""
+    easy = np.repeat([[0.0], [1.0]], 50, axis=0)
+    first, second = [0.5 * easy] * 3, [0.5 * easy + 0.1] * 3
+    value, low, high = seeded_difference(first, second, avg_at_k)
+    assert value == pytest.approx(0.1) and low == pytest.approx(0.1) and high == pytest.approx(0.1)
+    spread = seeded_interval(first, avg_at_k)
+    assert spread[1] - spread[0] > 0.05
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The reported runs of three methods, evaluated; the ablation is not done yet."""
+    comparison = load(tmp_path)
+    validate(comparison, SCORES)
+    task = comparison.tasks["sums"]
+    rewards = {"grpo": [[1, 0], [0, 0]], "sc-grpo": [[1, 1], [1, 0]], "opd": [[0, 0], [0, 0]]}
+    write_records(plan.base_records(comparison, task, "heldout"), [[0, 0], [1, 0]], "heldout")
+    for run in plan.main_runs(comparison):
+        if run.method.name in rewards:
+            write_records(run.records("heldout"), rewards[run.method.name], "heldout")
+            logged = [
+                {
+                    "step": s,
+                    "step_time": 2.0,
+                    "num_tokens": 500.0 * s,
+                    "reward": 0.1 * s,
+                    "entropy": None,
+                }
+                for s in (1, 2, 3)
+            ]
+            lines = "\n".join(map(json.dumps, logged))
+            (run.folder / "metrics.jsonl").write_text(lines + "\n")
+    return comparison
+
+
+def test_rows_by_hand(finished):
+    table = results.rows(results.read_results(results.write_results(finished)))
+    assert [(row.method, row.seeds, row.planned_seeds) for row in table] == [
+        ("base", 1, 1), ("grpo", 2, 2), ("sc-grpo", 1, 1), ("opd", 1, 1)
+    ]  # fmt: skip
+    base, grpo, sc_grpo, _ = table
+    assert base.cells["heldout", "Avg@2"].value == 0.25
+    assert grpo.cells["heldout", "Avg@2"].value == 0.25
+    assert grpo.cells["heldout", "Pass@2"].value == 0.5
+    assert sc_grpo.cells["heldout", "Pass@2"].value == 1.0
+    # 3/4 against 1/4; both problems gain one half, so the paired interval is a point.
+    assert sc_grpo.cells["heldout", "Avg@2"].difference == pytest.approx((0.5, 0.5, 0.5))
+    assert grpo.cells["heldout", "Avg@2"].difference is None
+    assert (sc_grpo.seconds, sc_grpo.tokens, sc_grpo.learning_rate) == (6.0, 1500.0, 1e-4)
+
+
+def test_results_alone_make_table_and_page(finished, tmp_path):
+    path = results.write_results(finished)
+    found = results.read_results(path)
+    assert found["runs"][1]["curves"] == {"reward": [0.1, 0.2, 0.3]}
+    text = markdown(found, results.rows(found), "a machine")
+    assert "| sc-grpo | 1 | 0.0001 | 0.750 [0.500, 1.000] | 1.000 [1.000, 1.000] " in text
+    assert "**+0.500 [+0.500, +0.500]**" in text
+    assert "| sums | grpo | 0.500 | 1.000 | 0.0002 |" in text
+    page = write_comparison(path, tmp_path / "page.html", "a machine")
+    (chart,) = page_data(page)["charts"]
+    assert chart["title"] == "Training reward: methods"
+    assert chart["series"][0]["points"] == [[1, 0.2], [2, 0.2], [3, 0.2]]
+    assert "+0.500" in page.read_text()
+
+
+def test_other_files_are_no_results(tmp_path):
+    for text in ("{}", "nothing"):
+        (tmp_path / "results.json").write_text(text)
+        with pytest.raises(ValueError, match="holds no results of a comparison"):
+            results.read_results(tmp_path / "results.json")
+    assert not Path(tmp_path / "page.html").exists()
