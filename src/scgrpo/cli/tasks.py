@@ -30,7 +30,8 @@ class Line:
 
 def show_tasks(console: Console | None = None) -> None:
     """One row a task, with those of other installed packages."""
-    table = Table("task", "family", "trains on", "evaluates on", "data", "where, or how to get it")
+    table = Table("task", "family", "trains on", "evaluates on", "data")
+    table.add_column("where, or how to get it", overflow="fold")
     for line in map(describe, available_tasks()):
         state = f"[{COLOURS[line.state]}]{line.state}[/]"
         texts = (line.name, line.family, line.training, line.evaluation)
