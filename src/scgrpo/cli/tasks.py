@@ -87,6 +87,9 @@ def run_validation(
     task: Task = find_task(name, options)
     result = task.validate(split, limit)
     console.print(validation_table(name, result))
+    if task.failures:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in task.failures.items())
+        console.print(f"The verifier itself failed, which counts as refused: {kinds}")
     for case in result.disagreements[:SHOWN]:
         console.print(
             f"{case.problem_id}: reward {case.reward:g}, expected {case.expected:g}: "

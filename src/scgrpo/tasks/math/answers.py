@@ -56,47 +56,61 @@ def _boxed_at(text: str, start: int) -> str | None:
 _NOISE = re.compile(
     r"^(?:\\displaystyle|\\[,;:! ]|\\\(|\\\[|[€£¥₹\s])+|(?:\\q?quad|\\[,;:! ]|\\\)|\\\]|[.,;:\s])+$"
 )
+_SIZING = re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr)(?![A-Za-z])")
 _WRAPPED = re.compile(
-    r"\\(?:text|textbf|textrm|textit|mathbf|mathrm|mathit|boldsymbol|mbox)\{([-+(]?[\d€£¥₹.][^{}]*)\}"
+    r"\\(?:text|textbf|textrm|textit|mathbf|mathrm|mathit|boldsymbol|mbox)"
+    r"\{([-+(]?[\d€£¥₹.][^{}]*)\}"
+)
+_ALTERNATIVES = re.compile(
+    r"\\(?:text|mbox)\{\s*(?:or|and)\s*\}|(?<![A-Za-z])(?:or|and)(?![A-Za-z])"
+)
+_UNIT = re.compile(
+    r"(?<=[\w})])(?:\s|~|\\[,;:! ])*\\(?:text|textbf|textrm|mathrm|mbox)"
+    r"\{(?![^{}]*percent)[^{}\d]*\}(?:\s*\^\s*\{?\d\}?)?"
 )
 _THOUSANDS = re.compile(
     r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|\\[,;:! ]|~|\s)\d{3})+(?!\s*[\d/])(?![.,]\d*[\s~]*\d{3}\b)"
 )
-_AFTER_EQUALS = re.compile(r"=\s*[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
-"""`x = 1,234`, which math-verify takes for two values."""
 _SEPARATOR = re.compile(r"\{,\}|\\[,;:! ]|~|\s")
 
 
 def tidy(answer: str) -> str:
-    """An answer without noise: dollar signs, spacing, closing punctuation, spaces in numbers."""
+    """An answer without noise: dollar signs, spacing, closing points, units, spaces in numbers.
+
+    Units are cut off here and not by math-verify, which drops all from the first unit to the last:
+    `5 cm, 6 cm` would be 5 to it. `or` and `and` become commas.
+    """
     text = re.sub(r"\\?\$", "", answer.replace("°", r"^\circ ")).strip()
-    text = re.sub(r"\s+", " ", text).replace(r"\varnothing", r"\emptyset")
+    text = _SIZING.sub("", re.sub(r"\s+", " ", text).replace(r"\varnothing", r"\emptyset"))
     before = None
     while before != text:
         before = text
         text = _NOISE.sub("", text).rstrip("\\ ")
         wrapped = _WRAPPED.fullmatch(text)
         text = wrapped[1] if wrapped else text
-    text = _THOUSANDS.sub(lambda number: _SEPARATOR.sub("", number[0]), text)
-    return _AFTER_EQUALS.sub(lambda number: number[0].replace(",", ""), text)
+    text = _UNIT.sub(" ", _ALTERNATIVES.sub(" , ", text)).strip()
+    return _THOUSANDS.sub(lambda number: _SEPARATOR.sub("", number[0]), text)
 
 
-_UNITS = re.compile(
-    r"\\(?:text|textbf|textrm|mathrm|mbox)\{[^{}]*\}(?:\s*\^\s*\{?\d\}?)?|\^\s*\{?\s*\\circ\s*\}?|\\?%"
-)
-_SIZING = re.compile(r"\\(?:left|right|displaystyle|bigl?|bigr)(?![A-Za-z])")
+_DECORATION = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\?%|\\text\{[^{}\d]*\}")
 _POWER_OF_TEN = re.compile(
     r"(?<=\d)\s*(?:\\times|\\cdot|\u00d7)\s*10\s*\^\s*(?:\d|\{[-+]?\d+\})\s*$"
 )
-_NUMBER = re.compile(r"[-+\u2212]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
-_FRACTION = re.compile(
-    r"[-+\u2212]?(?:\\[dtc]?frac\s*(?:\{-?\d+\}|\d)\s*(?:\{-?\d+\}|\d)|\d+\s*/\s*\d+)"
+_NUMBER = r"(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
+_FRACTION = (
+    r"(?:\d+\s*)?(?:\\[dtc]?frac\s*(?:\{-?\d+\}|\d)\s*(?:\{-?\d+\}|\d)|\d+\s*/\s*\d+|\d+\s*:\s*\d+)"
 )
-_SIDE_BY_SIDE = re.compile(r"\d\}?(?:\s|~|\\[,;:! ]|\\q?quad)+\d(?!\d*\s*/)")
+_KINDS = {
+    "whole": re.compile(r"[-+\u2212]?\d[\d,]*"),
+    "decimal": re.compile(r"[-+\u2212]?" + _NUMBER),
+    "fraction": re.compile(r"[-+\u2212]?" + _FRACTION),
+}
+_VALUE = re.compile(f"{_FRACTION}|{_NUMBER}")
+_SIDE_BY_SIDE = re.compile(r"\d\}?(?:\s|~|\\[,;:! ]|\\q?quad)+\.?\d(?!\d*\s*/)")
 _BASE = re.compile(r"(?<=\d)_\s*(?:\{\s*(\d+)\s*\}|(\d))")
-_ALTERNATIVE = re.compile(r"(?<![A-Za-z])(?:or|and)\W*\d")
 _COMPUTATION = re.compile(
-    r"(?<=[\d)}\]])\s*(?:[-+\u2212*\u00d7\u00f7^]|\\(?:cdot|times|div|pm|mp|ast)(?![A-Za-z]))|\\sqrt|\||--"
+    r"(?<=[\d)}\]])\s*(?:[-+\u2212*\u00d7\u00f7^]|\\(?:cdot|times|div|pm|mp|ast)(?![A-Za-z]))"
+    r"|\\sqrt|\||--"
 )
 _DIVISION = re.compile(r"\\[dtc]?frac|/|(?<=\d)\s*:\s*(?=\d)|\\over(?![a-z])")
 _OPERATIONS = {
@@ -110,12 +124,12 @@ _OPERATIONS = {
 _OPERATION = {name: re.compile(pattern) for name, pattern in _OPERATIONS.items()}
 
 
-def is_finished(answer: str, gold: str) -> bool:
-    r"""Whether an answer is a result, and not a computation that is left to the verifier.
+def result(answer: str, gold: str) -> str | None:
+    r"""What is to be compared with the gold answer, or None where something is left to compute.
 
     A symbolic verifier evaluates what it is given, so the problem's own expression, boxed, would
     be right. Where the gold answer is a number, an answer is one number (or a chain that ends in
-    one, as `2+3=5`), a fraction only where the gold is no whole number; in general it uses no
+    one, as `x=2+3=5`), a fraction only where the gold is no whole number; in general it uses no
     sums, binomials, factorials, trigonometric or other functions unless the gold does. Numbers
     side by side (`1 2 204`) are no answer, nor is one in another base than the gold's.
 
@@ -124,16 +138,17 @@ def is_finished(answer: str, gold: str) -> bool:
         gold: the gold answer, tidied.
     """
     if _SIDE_BY_SIDE.search(answer) and not _SIDE_BY_SIDE.search(gold):
-        return False
+        return None
     if not (_operations(answer) <= _operations(gold) and _bases(answer) <= _bases(gold)):
-        return False
+        return None
     kind = _number_kind(gold)
     if kind is None:
-        return True
-    value = _POWER_OF_TEN.sub("", _bare(answer.rpartition("=")[2]))
-    if _COMPUTATION.search(value) or _ALTERNATIVE.search(answer):
-        return False
-    return not (kind == "whole" and _DIVISION.search(value))
+        return answer
+    value = answer.rpartition("=")[2].strip()
+    bare = _POWER_OF_TEN.sub("", _DECORATION.sub("", value))
+    alone = not any(character.isdigit() for character in _VALUE.sub("", bare, count=1))
+    computes = _COMPUTATION.search(bare) or (kind == "whole" and _DIVISION.search(bare))
+    return value if alone and not computes else None
 
 
 def _operations(text: str) -> set[str]:
@@ -144,13 +159,6 @@ def _bases(text: str) -> set[str]:
     return {"".join(found) for found in _BASE.findall(text)}
 
 
-def _bare(text: str) -> str:
-    """Without units, degree and percent signs, and sizes of brackets."""
-    return _SIZING.sub("", _UNITS.sub("", text)).strip()
-
-
 def _number_kind(gold: str) -> str | None:
-    bare = _bare(gold)
-    if _NUMBER.fullmatch(bare):
-        return "decimal" if "." in bare else "whole"
-    return "fraction" if _FRACTION.fullmatch(bare) else None
+    bare = _DECORATION.sub("", gold).strip()
+    return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(bare)), None)

@@ -50,12 +50,13 @@ def right_forms(gold: str) -> list[str]:
         rf"\boxed{{{gold}}}",
         f"So the answer is\n$$\\boxed{{ {gold} }}.$$",
         rf"<think>Is it \boxed{{{other(gold)}}}?</think>It is $\fbox{{${gold}$}}$. Done.",
-        rf"First I get \boxed{{{other(gold)}}}, which is wrong. Correct: \(\boxed{{x = {gold}}}\)",
+        rf"First I get \boxed{{{other(gold)}}}, which is wrong. Correct: \(\boxed{{{gold}}}\)",
     ]
     if is_number(gold):
         whole = gold.replace(",", "")
         forms += [
             rf"\boxed{{{gold} \text{{ units}}}}",
+            rf"\boxed{{x = {gold}}}",
             rf"\boxed{{\textbf{{{gold}}}}}",
             rf"\boxed{{\${gold}}}",
             rf"\boxed{{{gold}.}}",
@@ -97,20 +98,19 @@ def damaged_forms(gold: str) -> list[str]:
             rf"\boxed{{{gold} \cdot 1}}",
             rf"\boxed{{\sum_{{i=1}}^{{1}} {gold}}}",
             rf"\boxed{{1 {gold}}}",
-            rf"\boxed{{\pm {gold}}}",
+            rf"\boxed{{{gold} \text{{ cm}}, {wrong} \text{{ cm}}}}",
         ]
         if any(digit in gold for digit in "123456789"):
             flipped = gold[1:] if gold.startswith("-") else f"-{gold}"
-            forms.append(rf"\boxed{{{flipped}}}")
+            forms += [rf"\boxed{{{flipped}}}", rf"\boxed{{\pm {gold}}}"]
     return forms
 
 
 def other(gold: str) -> str:
-    """A different answer that looks like the gold one: its last digit changed, else one added."""
-    digits = [place for place, character in enumerate(gold) if character.isdigit()]
-    if not digits:
-        return f"{gold} + 1"
-    place = digits[-1]
+    """A different answer that looks like the gold one: its first digit changed, else one added."""
+    place = next((place for place, character in enumerate(gold) if character.isdigit()), None)
+    if place is None:
+        return "1" if "infty" in gold else f"{gold} + 1"
     return f"{gold[:place]}{(int(gold[place]) + 1) % 10}{gold[place + 1 :]}"
 
 

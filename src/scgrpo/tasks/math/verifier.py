@@ -5,7 +5,7 @@ from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
 
-from scgrpo.tasks.math.answers import final_answer, is_finished, tidy
+from scgrpo.tasks.math.answers import final_answer, result, tidy
 
 # The answer is cut out before: math-verify is not to look for another one in its text.
 _CONFIG = (LatexExtractionConfig(boxed_match_priority=-1),)
@@ -29,10 +29,9 @@ def score_answer(completion: str, gold: str, hashes: bool = False) -> float:
     answer = final_answer(completion, hashes=hashes)
     if answer is None:
         return 0.0
-    answer, expected = tidy(answer), tidy(gold)
-    if not answer or not is_finished(answer, expected):
-        return 0.0
-    return float(_equal(_gold(expected), _parse(answer)))
+    expected = tidy(gold)
+    given = result(tidy(answer), expected)
+    return float(_equal(_gold(expected), _parse(given))) if given else 0.0
 
 
 @lru_cache(maxsize=256)
