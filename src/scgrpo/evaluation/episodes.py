@@ -9,14 +9,13 @@ from scgrpo.evaluation.engines.base import (
     Completion,
     Engine,
     EngineError,
-    Failed,
     Request,
     Sampling,
 )
 from scgrpo.evaluation.problems import Problems, Sample, Settings
 from scgrpo.evaluation.records import Record
-from scgrpo.evaluation.sampling import sample_seed
 from scgrpo.evaluation.scoring import record_of
+from scgrpo.evaluation.seeds import sample_seed
 from scgrpo.tasks.episodes import TextEnvironment, opening
 
 

@@ -31,7 +31,10 @@ class Settings:
     system_prompt: str | None = None
     """What stands in the place of the task's own; empty for none."""
     template_options: Mapping[str, Any] | None = None
+    api_model: str | None = None
+    """Name of the model at the server, where it is another one."""
     engine_options: Mapping[str, Any] | None = None
+    """Further fields of a server's requests."""
     max_turns: int | None = None
     max_episode_tokens: int | None = None
 
@@ -122,7 +125,7 @@ def load_problems(
     source, environment, turns = task_or_rows, None, None
     if hasattr(source, "rows"):
         if verify is None and isinstance(source, EpisodeTask):
-            environment, turns = source.environment, source.max_turns
+            environment, turns = source.text_environment, source.max_turns
         verify = verify or getattr(source, "verify", None)
         source = source.rows(split)
     if verify is None and environment is None:

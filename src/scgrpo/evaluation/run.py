@@ -14,12 +14,11 @@ from scgrpo.evaluation.engines.base import (
     Request,
     Sampling,
 )
-from scgrpo.evaluation.engines.transformers_engine import TransformersEngine
 from scgrpo.evaluation.episodes import play_episodes
 from scgrpo.evaluation.problems import Problems, Sample, Settings, Verify, load_problems
 from scgrpo.evaluation.records import Record
-from scgrpo.evaluation.sampling import sample_seed
 from scgrpo.evaluation.scoring import score
+from scgrpo.evaluation.seeds import sample_seed
 from scgrpo.evaluation.store import FileStore, Key, MemoryStore, Store
 
 Progress = Callable[[int, int], None]
@@ -82,6 +81,8 @@ def evaluate(
     Raises:
         ValueError: for rows, settings or a file that cannot work, before anything is generated.
     """
+    from scgrpo.evaluation.engines.transformers_engine import TransformersEngine
+
     problems = load_problems(task_or_rows, split, verify=verify, limit=limit)
     settings = Settings(
         split, seed, temperature, max_new_tokens, top_p, model=model_name, step=step,
@@ -107,6 +108,7 @@ class Evaluation:
         output: JSON lines file; None keeps the records in memory.
         engine: makes what draws; not called where nothing is missing.
         parallel_episodes: episodes at once, for tasks that are played.
+        notes: further columns of the new records, which a resumed run may have otherwise.
 
     Raises:
         ValueError: for settings or a file that cannot work.
@@ -118,6 +120,7 @@ class Evaluation:
     output: Path | None
     engine: Callable[[], Engine]
     parallel_episodes: int = 64
+    notes: Mapping[str, Any] = field(default_factory=dict)
     store: Store = field(init=False)
     samples: list[Sample] = field(init=False)
 
@@ -168,7 +171,8 @@ class Evaluation:
         missing = self.missing
         if missing:
             engine = self.engine()
-            provenance = {"versions": {"scgrpo": version("scgrpo")} | engine.versions()}
+            versions = {"scgrpo": version("scgrpo")} | engine.versions()
+            provenance = {**self.notes, "versions": versions}
             done = len(self.samples) - len(missing)
             reason = ""
             batches = self._batches(engine, missing, provenance)

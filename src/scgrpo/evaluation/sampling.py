@@ -5,7 +5,6 @@ the cumulative distribution at that number. So neither the batch that a sample h
 the caller's random state matters, and an interrupted evaluation goes on with the same samples.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,13 +48,6 @@ def _nucleus(probability_BV: Tensor, top_p: float) -> Tensor:
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
     kept_BV = sorted_BV.masked_fill(before_BV >= top_p, 0.0)
     return torch.zeros_like(probability_BV).scatter(-1, order_BV, kept_BV)
-
-
-def sample_seed(seed: int, problem_id: str, sample: int, turn: int | None = None) -> int:
-    """Seed of one sample, or of one turn of an episode: 128 bits."""
-    parts = (seed, problem_id, sample) if turn is None else (seed, problem_id, sample, turn)
-    key = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(key[:16], "big")
 
 
 def uniforms(seed: int, count: int) -> np.ndarray:

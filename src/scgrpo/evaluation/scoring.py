@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from scgrpo.evaluation.engines.base import Completion, short_seed
+from scgrpo.evaluation.engines.base import Completion
 from scgrpo.evaluation.problems import Problems, Sample, Settings
 from scgrpo.evaluation.records import Record
-from scgrpo.evaluation.sampling import sample_seed
+from scgrpo.evaluation.seeds import sample_seed, short_seed
 
 
 def score(

@@ -61,8 +61,8 @@ class MemoryStore:
 class FileStore:
     """A file of records that appears under its name only when it is whole.
 
-    Until then its rows are appended to `NAME.partial`, from which a later run goes on. In memory are
-    the scores and the rows' places in the files, so that neither many nor long samples fill it.
+    Until then its rows are appended to `NAME.partial`, from which a later run goes on. In memory
+    are the scores and the rows' places in the files, so that long samples do not fill it.
 
     Args:
         path: JSON lines file.

@@ -8,8 +8,6 @@ Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Sequence[int]
 """A text, chat messages, or token ids."""
 
-SHORT_SEED_BITS = 31
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -42,7 +40,7 @@ class Request:
 
     prompt: Prompt
     seed: int
-    """128 bits; see `short_seed` for engines that take an integer."""
+    """128 bits; see `scgrpo.evaluation.seeds.short_seed` for engines that take an integer."""
     label: str = ""
     """What the prompt belongs to, for messages, such as "problem 'x'"."""
     max_new_tokens: int | None = None
@@ -62,7 +60,7 @@ class Completion:
     tokens: int | None
     """Tokens written, the stop token included; None where a server does not say."""
     finish_reason: str
-    """`stop`; `length` at a limit of tokens or at the end of the context; or a server's own word."""
+    """`stop`; `length` at a limit of tokens or the end of the context; or a server's own word."""
     seconds: float
     """Wall time of the batch or the request that it was drawn in."""
     prompt_tokens: int | None = None
@@ -116,8 +114,3 @@ class Engine(Protocol):
             EngineError: where it makes no sense to go on.
         """
         ...
-
-
-def short_seed(seed: int) -> int:
-    """The first 31 bits of a 128-bit seed: what every server takes as a seed."""
-    return seed >> (128 - SHORT_SEED_BITS)

@@ -18,9 +18,9 @@ from scgrpo.evaluation.engines.base import (
     Request,
     Result,
     Sampling,
-    short_seed,
 )
 from scgrpo.evaluation.engines.rendering import is_token_ids
+from scgrpo.evaluation.seeds import short_seed
 
 NO_KEY = "none"
 """Sent where OPENAI_API_KEY is not set; servers of one's own take anything."""
@@ -38,9 +38,9 @@ class OpenAIEngine:
     """A server, with as many requests at once as `concurrency` says.
 
     Conversations go to `/chat/completions`, where the server renders them, texts and token ids to
-    `/completions`. A request that meets 408, 409, 429, 5xx, a time-out or a broken connection is sent
-    again, later each time, as the server's Retry-After says or from half a second to eight. Whether
-    a seed gives the same text again is the server's affair.
+    `/completions`. A request that meets 408, 409, 429, 5xx, a time-out or a broken connection is
+    sent again, later each time, as the server's Retry-After says or from half a second to eight.
+    Whether a seed gives the same text again is the server's affair.
 
     Args:
         url: base of the server, such as http://127.0.0.1:8000/v1; `/v1` is added to a bare host.

@@ -13,9 +13,9 @@ from scgrpo.evaluation.engines.base import (
     Request,
     Result,
     Sampling,
-    short_seed,
 )
 from scgrpo.evaluation.engines.rendering import check_lengths, no_room, render_all
+from scgrpo.evaluation.seeds import short_seed
 
 WINDOW = 4096
 """Requests that vLLM holds at once; it runs as many of them as its memory allows."""
@@ -27,8 +27,8 @@ class VLLMEngine:
     """A model that vLLM loads: a hub id, a model folder, or a LoRA adapter's folder.
 
     The prompts are rendered by the tokenizer's chat template to the very token ids that the
-    `transformers` engine takes. The draws are vLLM's own, by the seed of each request; other batches
-    may round otherwise, so that they are repeated only nearly.
+    `transformers` engine takes. The draws are vLLM's own, by the seed of each request; other
+    batches may round otherwise, so that they are repeated only nearly.
 
     Args:
         model: what to load.
