@@ -1,6 +1,6 @@
 """Sample a model on a task and score it: the records behind Avg@k and Pass@k."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -169,35 +169,46 @@ class Evaluation:
             IncompleteError: where samples are missing in the end.
         """
         missing = self.missing
-        if missing:
-            engine = self.engine()
-            versions = {"scgrpo": version("scgrpo")} | engine.versions()
-            provenance = {**self.notes, "versions": versions}
-            done = len(self.samples) - len(missing)
-            reason = ""
-            batches = self._batches(engine, missing, provenance)
-            try:
-                for records, failed in batches:
+        try:
+            reason = self._draw(missing, progress, observe) if missing else ""
+            if self.missing:
+                raise IncompleteError(self._what_is_missing(reason))
+            if missing or self.store.interrupted:
+                self.store.finish(self._order())
+        finally:
+            self.store.close()
+
+    def _draw(
+        self,
+        missing: list[Sample],
+        progress: Progress | None,
+        observe: Callable[[list[Record]], None],
+    ) -> str:
+        """Draw what can be had; what the last request that failed said."""
+        engine = self.engine()
+        versions = {"scgrpo": version("scgrpo")} | engine.versions()
+        batches = self._batches(engine, missing, {**self.notes, "versions": versions})
+        reason, drawn = "", 0
+        try:
+            for records, failed in batches:
+                if records:
                     self.store.append(records)
-                    done += len(records)
-                    reason = failed or reason
-                    observe(records)
-                    if progress and records:
-                        progress(done, len(self.samples))
-            except EngineError as error:
-                if done == len(self.samples) - len(missing):
-                    raise
-                reason = str(error)
-            finally:
-                batches.close()
-        if self.missing:
-            raise IncompleteError(self._what_is_missing(reason))
-        if missing or getattr(self.store, "interrupted", False):
-            self.store.finish(self._order())
+                drawn += len(records)
+                reason = failed or reason
+                observe(records)
+                if progress and records:
+                    progress(len(self.samples) - len(missing) + drawn, len(self.samples))
+        except EngineError as error:
+            if not drawn:
+                raise
+            return str(error)
+        finally:
+            batches.close()
+        return reason
 
     def _batches(
         self, engine: Engine, missing: list[Sample], provenance: Mapping[str, Any]
-    ) -> Iterator[tuple[list[Record], str]]:
+    ) -> Generator[tuple[list[Record], str], None, None]:
         """New records, batch by batch, and what a failed request of the batch said."""
         if self.problems.environment is not None:
             yield from play_episodes(
@@ -218,11 +229,12 @@ class Evaluation:
             yield records, (failures or [""])[-1]
 
     def _what_is_missing(self, reason: str) -> str:
-        count = len(self.missing)
-        kept = f"the others are kept in {self.output}.partial" if self.output else "nothing is kept"
+        count, total = len(self.missing), len(self.samples)
+        kept = f"; the others are kept in {self.output}.partial" if self.output else ""
         return (
-            f"{count} of {len(self.samples)} samples are missing, since requests failed, the last "
-            f"with: {reason.rstrip('.')}; {kept}, and the same command draws only what is missing."
+            f"{count} of {total} samples are missing, since requests failed, the last with: "
+            f"{reason.rstrip('.')}{kept if count < total else ''}; the same command draws only "
+            "what is missing."
         )
 
     def _order(self) -> list[Key]:

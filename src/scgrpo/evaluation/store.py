@@ -28,6 +28,8 @@ class Store(Protocol):
 
     scores: dict[Key, Record]
     """All that is known, in the order in which it became so; at least the columns of `SCORE`."""
+    interrupted: bool
+    """Whether an earlier run left it unfinished."""
 
     def append(self, records: Iterable[Record]) -> None:
         """Add records, which are safe when this returns."""
@@ -41,9 +43,15 @@ class Store(Protocol):
         """Whole records."""
         ...
 
+    def close(self) -> None:
+        """Let others write; what was appended stays."""
+        ...
+
 
 class MemoryStore:
     """Records in memory only."""
+
+    interrupted = False
 
     def __init__(self) -> None:
         self.scores: dict[Key, Record] = {}
@@ -56,6 +64,9 @@ class MemoryStore:
 
     def read(self, keys: Iterable[Key]) -> Iterator[Record]:
         return (self.scores[key] for key in keys)
+
+    def close(self) -> None:
+        pass
 
 
 class FileStore:

@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that speaks OpenAI's protocol, and fails when it is told to."""
+"""A real HTTP server here that speaks OpenAI's protocol, and fails when it is told to."""
 
 import json
 import threading

@@ -242,7 +242,7 @@ def test_the_key_is_sent_but_never_shown(status: int, monkeypatch: pytest.Monkey
             lambda: engine(server).check(requests(1), SAMPLING),
             lambda: drawn(engine(server), requests(50)),
         ):
-            with pytest.raises(EngineError, match="refuses the key.*OPENAI_API_KEY") as caught:
+            with pytest.raises(EngineError, match=r"refuses the key.*OPENAI_API_KEY") as caught:
                 attempt()
             assert "secret" not in str(caught.value)
     assert server.calls[0].headers["authorization"] == "Bearer sk-secret-of-mine"
@@ -267,7 +267,7 @@ def test_addresses() -> None:
     assert base_url("https://h/api/openai/") == "https://h/api/openai"
     assert public_url("https://me:pass@h:8/v1?key=secret") == "https://h:8/v1"
     for wrong in ("localhost:8000", "ftp://h", ""):
-        with pytest.raises(ValueError, match="http://127.0.0.1:8000/v1"):
+        with pytest.raises(ValueError, match=r"http://127\.0\.0\.1:8000/v1"):
             base_url(wrong)
     with pytest.raises(ValueError, match="concurrency is 0"):
         OpenAIEngine("http://h", "m", concurrency=0)
