@@ -10,7 +10,7 @@ from scgrpo.evaluation.problems import Settings, load_problems
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import Evaluation, IncompleteError, evaluate
 from scgrpo.evaluation.seeds import sample_seed
-from tests.evaluation.counting import Answer, CountingTask, Countdown, RuleEngine, count_down, say
+from tests.evaluation.counting import Answer, Countdown, CountingTask, RuleEngine, count_down, say
 from tests.evaluation.engines.server import AT_ONCE, Call, serving
 from tests.evaluation.engines.server import Answer as Response
 from tests.tasks.tiny_text_model import text_model, text_tokenizer
@@ -94,7 +94,7 @@ def test_a_full_context_ends_the_episode_with_what_it_earned() -> None:
 
     (record,), _ = play(answer, 9)
     assert (record["turns"], record["finish_reason"], record["reward"]) == (2, "context", 0.1)
-    with pytest.raises(IncompleteError, match="1 of 1 samples are missing.*full"):
+    with pytest.raises(IncompleteError, match=r"1 of 1 samples are missing.*full"):
         play(lambda request: Failed("full", no_room=True), 9)
 
 

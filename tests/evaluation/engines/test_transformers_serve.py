@@ -1,4 +1,4 @@
-"""The engine for servers against another project's server: `transformers serve`, greedy and drawn."""
+"""The engine for servers against the server of another project: `transformers serve`."""
 
 import os
 import socket

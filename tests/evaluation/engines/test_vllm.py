@@ -99,7 +99,7 @@ def test_what_vllm_gave_up_is_no_sample(fake: type[FakeLLM]) -> None:
 
 def test_a_prompt_without_room(fake: type[FakeLLM]) -> None:
     engine = VLLMEngine("m", {"max_model_len": 10})
-    with pytest.raises(ValueError, match="prompt of problem 1 has 10 tokens.*context is 10"):
+    with pytest.raises(ValueError, match=r"prompt of problem 1 has 10 tokens.*context is 10"):
         engine.check(requests("a", "a" * 10), SAMPLING)
     short, full = drawn(engine, requests("a", "a" * 10))
     assert isinstance(short, Completion) and full.no_room

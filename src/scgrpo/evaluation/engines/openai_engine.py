@@ -189,6 +189,8 @@ class OpenAIEngine:
         """What an error says, on one line, without the key."""
         cause = error.__cause__ if isinstance(error, self._openai.APIConnectionError) else None
         words = str(cause or error)
+        status = str(getattr(error, "status_code", ""))
+        words = words if status in words else f"{status}: {words}"
         return " ".join(words.replace(self._key, "...").split())[:300]
 
 
