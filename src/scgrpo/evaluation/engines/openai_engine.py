@@ -204,7 +204,7 @@ class _Calls:
         self.inbox: queue.SimpleQueue[Result | BaseException | None] = queue.SimpleQueue()
         self.loop = asyncio.new_event_loop()
         self.work = self.loop.create_task(self._work())
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread = threading.Thread(target=self._run, name="scgrpo-requests", daemon=True)
         self.thread.start()
 
     def __iter__(self) -> Iterator[list[Result]]:
