@@ -9,7 +9,7 @@ from scgrpo.evaluation.engines.base import Completion, EngineError, Failed, Requ
 from scgrpo.evaluation.problems import Settings, load_problems
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import Evaluation, IncompleteError, evaluate
-from scgrpo.evaluation.seeds import sample_seed
+from scgrpo.evaluation.sample_seeds import sample_seed
 from tests.evaluation.counting import Answer, Countdown, CountingTask, RuleEngine, count_down, say
 from tests.evaluation.engines.server import AT_ONCE, Call, serving
 from tests.evaluation.engines.server import Answer as Response

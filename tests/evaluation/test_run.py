@@ -12,8 +12,8 @@ from transformers import LogitsProcessorList
 
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import evaluate
+from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.sampling import InverseSampler, uniforms
-from scgrpo.evaluation.seeds import sample_seed
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
 

@@ -10,7 +10,7 @@ from scgrpo.evaluation.engines.openai_engine import OpenAIEngine
 from scgrpo.evaluation.problems import Settings, load_problems
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import Evaluation, IncompleteError
-from scgrpo.evaluation.seeds import sample_seed, short_seed
+from scgrpo.evaluation.sample_seeds import sample_seed, short_seed
 from tests.evaluation.engines.server import AT_ONCE, Answer, Call, Server, serving
 
 ROWS = [

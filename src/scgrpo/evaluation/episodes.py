@@ -14,8 +14,8 @@ from scgrpo.evaluation.engines.base import (
 )
 from scgrpo.evaluation.problems import Problems, Sample, Settings
 from scgrpo.evaluation.records import Record
+from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.scoring import record_of
-from scgrpo.evaluation.seeds import sample_seed
 from scgrpo.tasks.episodes import TextEnvironment, opening
 
 

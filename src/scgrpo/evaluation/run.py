@@ -17,8 +17,8 @@ from scgrpo.evaluation.engines.base import (
 from scgrpo.evaluation.episodes import play_episodes
 from scgrpo.evaluation.problems import Problems, Sample, Settings, Verify, load_problems
 from scgrpo.evaluation.records import Record
+from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.scoring import score
-from scgrpo.evaluation.seeds import sample_seed
 from scgrpo.evaluation.store import FileStore, Key, MemoryStore, Store
 
 Progress = Callable[[int, int], None]

@@ -7,7 +7,7 @@ from typing import Any
 from scgrpo.evaluation.engines.base import Completion
 from scgrpo.evaluation.problems import Problems, Sample, Settings
 from scgrpo.evaluation.records import Record
-from scgrpo.evaluation.seeds import sample_seed, short_seed
+from scgrpo.evaluation.sample_seeds import sample_seed, short_seed
 
 
 def score(

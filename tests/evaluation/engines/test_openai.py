@@ -15,7 +15,7 @@ from scgrpo.evaluation.engines.base import (
     Sampling,
 )
 from scgrpo.evaluation.engines.openai_engine import OpenAIEngine, base_url, public_url
-from scgrpo.evaluation.seeds import sample_seed, short_seed
+from scgrpo.evaluation.sample_seeds import sample_seed, short_seed
 from tests.evaluation.engines.server import AT_ONCE, Answer, Call, Server, completion, serving
 
 SAMPLING = Sampling(temperature=0.5, top_p=0.9, max_new_tokens=20)

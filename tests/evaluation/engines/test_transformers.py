@@ -8,8 +8,8 @@ from transformers import LogitsProcessorList
 
 from scgrpo.evaluation.engines.base import Completion, Engine, EngineError, Request, Sampling
 from scgrpo.evaluation.engines.transformers_engine import TransformersEngine
+from scgrpo.evaluation.sample_seeds import sample_seed, short_seed
 from scgrpo.evaluation.sampling import InverseSampler
-from scgrpo.evaluation.seeds import sample_seed, short_seed
 from tests.trainer.tiny import tiny_model, tiny_tokenizer
 
 

@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from scgrpo.evaluation.engines.base import Request, Sampling
 from scgrpo.evaluation.engines.openai_engine import OpenAIEngine
 from scgrpo.evaluation.engines.transformers_engine import TransformersEngine
-from scgrpo.evaluation.seeds import sample_seed
+from scgrpo.evaluation.sample_seeds import sample_seed
 from tests.trainer.tiny import tiny_tokenizer
 
 pytest.importorskip("fastapi", reason="transformers serve needs fastapi")

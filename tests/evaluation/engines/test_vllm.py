@@ -15,7 +15,7 @@ from scgrpo.evaluation.engines import vllm_engine
 from scgrpo.evaluation.engines.base import Completion, Engine, Failed, Request, Sampling
 from scgrpo.evaluation.engines.transformers_engine import TransformersEngine
 from scgrpo.evaluation.engines.vllm_engine import VLLMEngine
-from scgrpo.evaluation.seeds import sample_seed, short_seed
+from scgrpo.evaluation.sample_seeds import sample_seed, short_seed
 from tests.evaluation.engines.fake_vllm import FakeLLM, LoRARequest, SamplingParams
 from tests.trainer.tiny import tiny_model, tiny_tokenizer
 

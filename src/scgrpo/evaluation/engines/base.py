@@ -40,7 +40,7 @@ class Request:
 
     prompt: Prompt
     seed: int
-    """128 bits; see `scgrpo.evaluation.seeds.short_seed` for engines that take an integer."""
+    """128 bits; see `scgrpo.evaluation.sample_seeds.short_seed` for engines that take an integer."""
     label: str = ""
     """What the prompt belongs to, for messages, such as "problem 'x'"."""
     max_new_tokens: int | None = None

@@ -20,7 +20,7 @@ from scgrpo.evaluation.engines.base import (
     Sampling,
 )
 from scgrpo.evaluation.engines.rendering import is_token_ids
-from scgrpo.evaluation.seeds import short_seed
+from scgrpo.evaluation.sample_seeds import short_seed
 
 NO_KEY = "none"
 """Sent where OPENAI_API_KEY is not set; servers of one's own take anything."""

@@ -15,7 +15,7 @@ from scgrpo.evaluation.engines.base import (
     Sampling,
 )
 from scgrpo.evaluation.engines.rendering import check_lengths, no_room, render_all
-from scgrpo.evaluation.seeds import short_seed
+from scgrpo.evaluation.sample_seeds import short_seed
 
 WINDOW = 4096
 """Requests that vLLM holds at once; it runs as many of them as its memory allows."""
