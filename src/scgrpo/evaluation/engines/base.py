@@ -40,7 +40,7 @@ class Request:
 
     prompt: Prompt
     seed: int
-    """128 bits; see `scgrpo.evaluation.sample_seeds.short_seed` for engines that take an integer."""
+    """128 bits; `sample_seeds.short_seed` makes of it what a server takes."""
     label: str = ""
     """What the prompt belongs to, for messages, such as "problem 'x'"."""
     max_new_tokens: int | None = None
