@@ -3,6 +3,11 @@
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,9 +67,12 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         trainer_defaults={"max_completion_length": 6},
         failures={"timeout": 2},
     )
-    found = {"letters": letters, "counting": CountingTask(0, 1)}
+    found = {
+        "letters": lambda **_: letters,
+        "counting": lambda **options: CountingTask(0, 1, **options),
+    }
     monkeypatch.setattr("scgrpo.tasks.available_tasks", lambda: list(found))
-    monkeypatch.setattr("scgrpo.tasks.load_task", lambda name, **_: found[name])
+    monkeypatch.setattr("scgrpo.tasks.load_task", lambda name, **options: found[name](**options))
 
 
 def by_turns(*texts: str) -> Any:
@@ -136,7 +144,8 @@ def test_what_the_server_is_asked(here: Path, monkeypatch: pytest.MonkeyPatch) -
             "org/model", "--task", "letters", "--engine", "openai", "--api-model", "served", "-k",
             1, "--limit", 1, "-o", "out.jsonl", "--template-options", "{enable_thinking: false}",
             "--engine-options", "{top_k: 20}", "--temperature", 0.6, "--top-p", 0.95,
-            "--task-options", "{a: 1}", "--system-prompt", "Be brief.",
+            "--task-options", "{a: 1, since: 2025-01-01}",
+            "--system-prompt", "Be brief.",
         )  # fmt: skip
     assert result.exit_code == 0, result.output
     body = server.calls[0].body
@@ -149,9 +158,11 @@ def test_what_the_server_is_asked(here: Path, monkeypatch: pytest.MonkeyPatch) -
     (record,) = read_records(here / "out.jsonl")
     wanted = {
         "model": "org/model", "api_model": "served", "engine": "openai", "task": "letters",
-        "task_options": {"a": 1}, "split": "test", "system_prompt": "Be brief.",
+        "task_options": {"a": 1, "since": "2025-01-01"}, "split": "test",
+        "system_prompt": "Be brief.",
         "template_options": {"enable_thinking": False}, "engine_options": {"top_k": 20},
-        "temperature": 0.6, "top_p": 0.95, "max_new_tokens": 6, "seed": 0, "url": server.url,
+        "temperature": 0.6,
+        "top_p": 0.95, "max_new_tokens": 6, "seed": 0, "url": server.url,
     }  # fmt: skip
     assert {name: record[name] for name in wanted} == wanted
 
@@ -283,6 +294,32 @@ def test_records_are_json(model_folder: Path, here: Path) -> None:
     for line in (here / "out.jsonl").read_text().splitlines():
         record = json.loads(line)
         assert record["max_new_tokens"] == 6 and len(record["fingerprint"]) == 16
+
+
+def test_an_interrupt_keeps_what_was_drawn(here: Path) -> None:
+    stop, begun = threading.Event(), threading.Event()
+
+    def respond(call: Call) -> str:
+        if call.number < 5:
+            return "1"
+        begun.set()
+        stop.wait(60)
+        return "never read"
+
+    with serving(respond) as server:
+        command = [sys.executable, "-m", "scgrpo.cli", "evaluate", "m", "--engine", "openai"]
+        command += ["--url", server.url, "--limit", "4", "-o", "out.jsonl", "--concurrency", "2"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        partial = here / "out.jsonl.partial"
+        assert begun.wait(120)
+        while not partial.exists() or partial.read_text().count("\n") < 5:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        stop.set()
+    assert process.returncode == errors.INTERRUPTED
+    assert said == "interrupted: the same command goes on from what was saved.\n"
+    assert partial.read_text().count("\n") == 5 and not (here / "out.jsonl").exists()
 
 
 def test_a_busy_server_is_waited_for() -> None:

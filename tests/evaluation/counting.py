@@ -34,12 +34,12 @@ class Countdown:
 class CountingTask:
     """One problem for each start."""
 
-    name, guide, max_turns = "counting", "math", 6
+    name, guide = "counting", "math"
     evaluation_splits = ("test",)
     text_environment = Countdown
 
-    def __init__(self, *starts: int) -> None:
-        self.starts = starts
+    def __init__(self, *starts: int, max_turns: int = 6) -> None:
+        self.starts, self.max_turns = starts, max_turns
 
     def rows(self, split: str) -> list[dict[str, Any]]:
         prompt = [SYSTEM, {"role": "user", "content": "You are "}]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -73,6 +74,7 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     quiet()
     ks = _ks(request)
     check_engine(request)
+    request = replace(request, task_options=_task_options(request))
     task = find_task(request.task, request.task_options)
     request = replace(request, split=request.split or default_split(task))
     path = request.model if request.engine == "openai" else find_model(request.model)
@@ -97,6 +99,13 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
         console.print(f"The verifier itself failed ({kind}) {count} times; each counts as 0.")
     console.print(f"Samples: {evaluation.output}", soft_wrap=True, highlight=False)
     return summarise(scores, solve_threshold=request.solve_threshold)
+
+
+def _task_options(request: EvaluationRequest) -> str:
+    """The task's options, with the limit of turns, which its prompts and worlds may know."""
+    options = read_mapping("task-options", request.task_options)
+    turns = {} if request.max_turns is None else {"max_turns": request.max_turns}
+    return yaml.safe_dump(options | turns)
 
 
 def _ks(request: EvaluationRequest) -> list[int]:
@@ -129,8 +138,8 @@ def _evaluation(request: EvaluationRequest, task: Any, path: str, console: Conso
         from scgrpo.evaluation.engines.openai_engine import public_url
 
         notes = {"url": public_url(server_url(request) or "")}
-    elif read_mapping("engine-options", request.engine_options):
-        notes = {"engine_options": read_mapping("engine-options", request.engine_options)}
+    elif options := _recorded("engine-options", request.engine_options):
+        notes = {"engine_options": options}
     return Evaluation(
         problems,
         settings,
@@ -150,7 +159,7 @@ def _settings(request: EvaluationRequest, task: Any, path: str, problems: "Probl
     longest = getattr(task, "trainer_defaults", {}).get("max_completion_length")
     usual = MAX_NEW_TOKENS if played else longest or MAX_NEW_TOKENS
     # A server's options shape the samples; vLLM's are mostly about the machine.
-    server = read_mapping("engine-options", request.engine_options)
+    server = _recorded("engine-options", request.engine_options)
     return Settings(
         split=str(request.split),
         seed=request.seed,
@@ -161,14 +170,19 @@ def _settings(request: EvaluationRequest, task: Any, path: str, problems: "Probl
         model=request.model,
         fingerprint=None if request.engine == "openai" else fingerprint(model_folder(path)),
         task=request.task,
-        task_options=read_mapping("task-options", request.task_options) or None,
+        task_options=_recorded("task-options", request.task_options),
         system_prompt=request.system_prompt,
-        template_options=read_mapping("template-options", request.template_options) or None,
+        template_options=_recorded("template-options", request.template_options),
         api_model=request.api_model,
-        engine_options=server if server and request.engine == "openai" else None,
-        max_turns=request.max_turns or problems.turns if played else None,
+        engine_options=server if request.engine == "openai" else None,
+        max_turns=problems.turns if played else None,
         max_episode_tokens=request.max_episode_tokens or longest if played else None,
     )
+
+
+def _recorded(option: str, text: str) -> dict[str, Any] | None:
+    """A mapping as JSON holds it, which has no dates; None for an empty one."""
+    return json.loads(json.dumps(read_mapping(option, text), default=str)) or None
 
 
 def _default_output(request: EvaluationRequest, settings: "Settings") -> Path:

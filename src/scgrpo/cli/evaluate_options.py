@@ -119,7 +119,9 @@ def evaluate(
     max_turns: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Turns of an episode; the task's own by default.", rich_help_panel=EPISODES
+            min=1,
+            help="Turns of an episode, as the task's option max_turns says it too.",
+            rich_help_panel=EPISODES,
         ),
     ] = None,
     max_episode_tokens: Annotated[
