@@ -20,9 +20,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[
-    str, typer.Argument(help="Hub id, model folder, run folder, or 'tiny' for the shipped base.")
-]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
