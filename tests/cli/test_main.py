@@ -165,13 +165,17 @@ def test_evaluate_shows_and_keeps(model_folder: Path, letters: None, tmp_path: P
     assert (missing.exit_code, "it has: heldout" in missing.stderr) == (errors.MISTAKE, True)
 
 
-def test_evaluate_takes_a_run_folder(model_folder: Path, letters: None, tmp_path: Path) -> None:
+def test_evaluate_takes_a_run_folder(
+    model_folder: Path, letters: None, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "model").symlink_to(model_folder)
     result = run("evaluate", tmp_path, "--task", "letters", "-k", 1, "--limit", 1)
     assert result.exit_code == 0, result.output
 
 
-def test_build_base_makes_a_model_that_evaluates(tmp_path: Path) -> None:
+def test_build_base_makes_a_model_that_evaluates(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "base"
     result = run("build-base", folder, "--steps", 2, "--task-options", "{steps: 1}")
     assert result.exit_code == 0, result.output

@@ -29,8 +29,15 @@ from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import Record, read_records
 
 
-def show_difference(records: Sequence[Path], split: str, console: Console | None = None) -> None:
+def show_difference(
+    records: Sequence[Path], split: str | None, console: Console | None = None
+) -> None:
     """Show the paired difference of two record files.
+
+    Args:
+        records: two record files.
+        split: on which they are compared; by default the one that they share.
+        console: where the table goes.
 
     Raises:
         ValueError: for anything but two files with records of the split and a shared problem.
@@ -40,6 +47,7 @@ def show_difference(records: Sequence[Path], split: str, console: Console | None
             f"{len(records)} record files are given; give two, or a matrix of methods by --config."
         )
     first, second = records
+    split = split or _shared_split(first, second)
     before, after = _of_split(first, split), _of_split(second, split)
     table = Table("measure", first.stem, second.stem, "difference [95 %]", title=split)
     for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
@@ -203,6 +211,17 @@ def _machine() -> str:
     return (
         f"{platform.machine()}, {cores()} cores, one thread a run, {gpu}, torch {torch.__version__}"
     )
+
+
+def _shared_split(first: Path, second: Path) -> str:
+    splits = [{str(record["split"]) for record in read_records(path)} for path in (first, second)]
+    shared = sorted(set.intersection(*splits))
+    if len(shared) != 1:
+        there = " and ".join(", ".join(sorted(found)) or "none" for found in splits)
+        raise ConfigError(
+            f"{first} and {second} share {len(shared)} splits ({there}); name one by --split."
+        )
+    return shared[0]
 
 
 def _of_split(path: Path, split: str) -> list[Record]:

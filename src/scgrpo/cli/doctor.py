@@ -16,6 +16,7 @@ REQUIRED = (
 OPTIONAL = {
     "peft": "no LoRA; pip install 'scgrpo[lora]'",
     "vllm": "generation by transformers, several times slower on a GPU; pip install 'scgrpo[vllm]'",
+    "openai": "no evaluation through a server; pip install 'scgrpo[openai]'",
     "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
     "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
+from scgrpo.cli.evaluate_options import evaluate
 from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
 
 app = typer.Typer(
@@ -19,9 +20,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[
-    str, typer.Argument(help="Hub id, model folder, run folder, or 'tiny' for the shipped base.")
-]
 Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
@@ -93,48 +91,7 @@ def train(
         run_training(config, context.args)
 
 
-@app.command()
-@guarded
-def evaluate(
-    model: Model,
-    task: Annotated[str, typer.Option(help="Name of a task.")] = "synthetic",
-    task_options: Annotated[
-        str, typer.Option(help="Options of the task, as YAML: '{steps: 4}'.")
-    ] = "{}",
-    k: Annotated[int, typer.Option("-k", min=1, help="Samples of each problem.")] = 8,
-    split: Annotated[
-        str | None, typer.Option(help="Split of the task; its first evaluation split by default.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many problems.")
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, help="0 takes the most likely token.")
-    ] = 1.0,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Longest completion; the task's own by default.")
-    ] = None,
-    batch_tokens: Annotated[
-        int, typer.Option(min=1, help="Padded tokens in one batch; less needs less memory.")
-    ] = 16384,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="JSON lines file of all samples; resumed from."),
-    ] = None,
-    seed: Seed = 0,
-) -> None:
-    """Sample a model on a task and show Avg@k and Pass@k with 95 % intervals.
-
-    For example: scgrpo evaluate runs/sc-grpo-synthetic-s0 --task synthetic -k 8 -o heldout.jsonl
-    """
-    from scgrpo.cli.evaluate import EvaluationRequest, run_evaluation
-
-    run_evaluation(
-        EvaluationRequest(
-            model, task, task_options, k, split, limit, temperature, max_new_tokens,
-            batch_tokens, output, seed,
-        )
-    )  # fmt: skip
+app.command()(guarded(evaluate))
 
 
 @app.command()
@@ -143,7 +100,9 @@ def compare(
     records: Annotated[
         list[Path] | None, typer.Argument(help="Records of two evaluations.", show_default=False)
     ] = None,
-    split: Annotated[str, typer.Option(help="Split on which two evaluations differ.")] = "heldout",
+    split: Annotated[
+        str | None, typer.Option(help="Split of two evaluations; the one that they share.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="YAML of methods, tasks and seeds.")
     ] = None,

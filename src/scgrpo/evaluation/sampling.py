@@ -5,7 +5,6 @@ the cumulative distribution at that number. So neither the batch that a sample h
 the caller's random state matters, and an interrupted evaluation goes on with the same samples.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,16 +18,21 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 class InverseSampler(LogitsProcessor):
     """Leaves one token per row: the one at the row's next uniform number."""
 
-    def __init__(self, uniform_BT: Tensor, temperature: float, prompt_length: int) -> None:
+    def __init__(
+        self, uniform_BT: Tensor, temperature: float, prompt_length: int, top_p: float = 1.0
+    ) -> None:
         self.uniform_BT = uniform_BT
         self.temperature = temperature
         self.prompt_length = prompt_length
+        self.top_p = top_p
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self.temperature == 0:
             return scores
         precise = torch.float32 if scores.device.type == "mps" else torch.float64
         probability_BV = (scores.to(precise) / self.temperature).softmax(dim=-1)
+        if self.top_p < 1:
+            probability_BV = _nucleus(probability_BV, self.top_p)
         cumulative_BV = probability_BV.cumsum(dim=-1)
         uniform_B1 = self.uniform_BT[:, input_ids.shape[1] - self.prompt_length, None]
         # The last sum stands for 1, which rounding may miss.
@@ -38,10 +42,17 @@ class InverseSampler(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, token_B1, 0.0)
 
 
-def uniforms(seed: int, problem_id: str, sample: int, count: int) -> np.ndarray:
-    """Uniform numbers of one sample, float64 in [0, 1)."""
-    key = hashlib.sha256(f"{seed}\0{problem_id}\0{sample}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(key[:16], "big")).random(count)
+def _nucleus(probability_BV: Tensor, top_p: float) -> Tensor:
+    """The most likely tokens that reach `top_p` together, the others at 0."""
+    sorted_BV, order_BV = probability_BV.sort(dim=-1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+    kept_BV = sorted_BV.masked_fill(before_BV >= top_p, 0.0)
+    return torch.zeros_like(probability_BV).scatter(-1, order_BV, kept_BV)
+
+
+def uniforms(seed: int, count: int) -> np.ndarray:
+    """Uniform numbers of a sample's seed, float64 in [0, 1); more of them begin with the same."""
+    return np.random.default_rng(seed).random(count)
 
 
 @contextmanager
@@ -72,6 +83,7 @@ def sample_completions(
     temperature: float,
     pad: int,
     stops: Sequence[int],
+    top_p: float = 1.0,
 ) -> list[list[int]]:
     """Token ids of one completion for each prompt, the stop token included.
 
@@ -82,6 +94,7 @@ def sample_completions(
         temperature: of the softmax; 0 takes the most likely token.
         pad: id to pad with.
         stops: ids that end a completion.
+        top_p: share of the probability, the most likely tokens first, from which is drawn.
     """
     longest = max(map(len, prompts))
     ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts])
@@ -90,6 +103,7 @@ def sample_completions(
         torch.from_numpy(uniform_BT).float().clamp(max=1 - 2**-24).to(model.device),
         temperature,
         longest,
+        top_p,
     )
     output = model.generate(
         input_ids=ids.to(model.device),

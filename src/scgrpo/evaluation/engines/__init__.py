@@ -1,0 +1,3 @@
+"""What draws the completions of an evaluation: one interface, three engines."""
+
+ENGINES = ("transformers", "vllm", "openai")
