@@ -55,20 +55,14 @@ class TextEnvironment(Protocol):
 
 @runtime_checkable
 class EpisodeTask(Protocol):
-    """A task whose rewards come from environments."""
+    """What a task of episodes has beside `scgrpo.tasks.base.Task`, whose `environment` has tools."""
 
     max_turns: int
     """Turns of the model after which an episode ends."""
 
-    def environment(self) -> TextEnvironment:
-        """A new environment; any number of them may be in use at once."""
-        ...
-
-    def tool_environment(self) -> Any:
-        """A new environment whose public methods are tools, as TRL's `environment_factory` makes.
-
-        Such a class has `reset(**row) -> str | None` and `get_reward() -> float`.
-        """
+    @property
+    def text_environment(self) -> Callable[[], TextEnvironment]:
+        """Makes a new environment; any number of them may be in use at once."""
         ...
 
 
