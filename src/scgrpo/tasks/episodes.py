@@ -55,7 +55,7 @@ class TextEnvironment(Protocol):
 
 @runtime_checkable
 class EpisodeTask(Protocol):
-    """What a task of episodes has beside `scgrpo.tasks.base.Task`, whose `environment` has tools."""
+    """What a task of episodes has beside `scgrpo.tasks.base.Task`, whose environment has tools."""
 
     max_turns: int
     """Turns of the model after which an episode ends."""

@@ -11,6 +11,10 @@ _ACTION = re.compile(r"(search|click)\[(.+)\]", re.IGNORECASE)
 _START = re.compile(r"(?:search|click)\[", re.IGNORECASE)
 
 INVALID = "That is not possible here; nothing has changed."
+HOW_TO_ACT = (
+    "Write one action a turn, on a line of its own: search[keywords] or click[value], with the "
+    "value exactly as the page shows it."
+)
 
 
 def find_action(text: str) -> str | None:
@@ -49,7 +53,7 @@ class ShopText:
             ValueError: for a row without a goal of this shop.
         """
         self.session = begin(self.shop, row)
-        return describe(self.session, self.show_actions)
+        return f"{describe(self.session, self.show_actions)}\n\n{HOW_TO_ACT}"
 
     def step(self, action: str) -> Step:
         """Act; what contains no possible action changes nothing."""

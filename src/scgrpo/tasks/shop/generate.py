@@ -5,35 +5,15 @@ Everything is drawn by the seed, so that the same seed gives the same shop every
 
 import random
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
 from scgrpo.tasks.shop.goals import Wish, combinations, with_options
-from scgrpo.tasks.shop.products import Product, Review
+from scgrpo.tasks.shop.products import LEVELS_APART, Product, Review
 from scgrpo.tasks.shop.reward import same_option, similar
+from scgrpo.tasks.shop.words import read_yaml
 
 BRANDS = 160
-_ONSETS = "b br c d dr f g h k kl l m n p r s st t tr v w z".split()
-_VOWELS = "a e i o u ea io".split()
 _CENTS_OFF = (0.0, 0.01, 0.05, 0.51)
-_ENDINGS = "ra lo ni via dex mar con tta via lys nor zen pia ve".split()
-
-_IN_TITLE = ("{brand} {series} {noun}, {a}, {b}", "{brand} {noun} - {series} {a}", "{series} {noun} by {brand} for {audience}, {a}")
-_BULLETS = (
-    "{a}: made for {occasion}",
-    "Our customers like that it is {a}",
-    "{series} line with {a} in mind",
-    "Checked twice for {a} before it leaves us",
-    "A {a} choice for {audience}",
-)
-_DESCRIPTIONS = (
-    "The {series} is what {audience} reach for on {occasion}. {brand} added {a} and kept the rest simple.",
-    "{brand} has made {query} since the first {series}. This one is about {a}, and good for {occasion}.",
-    "Looking for {query} for {audience}? With {a}, the {series} suits {occasion}.",
-)
 
 
 def generate_products(count: int, seed: int) -> list[Product]:
@@ -43,9 +23,9 @@ def generate_products(count: int, seed: int) -> list[Product]:
         count: how many.
         seed: what they are drawn by.
     """
-    words = _words()
+    words = read_yaml("catalogue.yaml")
     rng = random.Random(f"{seed}/catalogue")
-    brands = _brands(rng)
+    brands = _brands(rng, words["syllables"])
     kinds = list(words["kinds"].items())
     products: dict[str, Product] = {}
     titles: set[str] = set()
@@ -94,27 +74,31 @@ def _draw_product(
     }
     # The last attribute stands nowhere but on the page of attributes, as many do in the original.
     shown = attributes[:-1]
-    title = rng.choice(_IN_TITLE).format(**fill, a=shown[0].title(), b=shown[1].title())
-    bullets = [rng.choice(_BULLETS).format(**fill, a=a) for a in rng.sample(shown, len(shown))]
+    title = rng.choice(words["titles"]).format(**fill, a=shown[0].title(), b=shown[1].title())
+    bullets = [
+        rng.choice(words["bullets"]).format(**fill, a=a) for a in rng.sample(shown, len(shown))
+    ]
     price = round(round(low * (high / low) ** rng.random()) - rng.choice(_CENTS_OFF), 2)
     return Product(
         asin=_asin(rng),
         title=f"{title} ({fill['brand'][:2].upper()}{rng.randint(100, 999)})",
-        description=rng.choice(_DESCRIPTIONS).format(**fill, a=rng.choice(shown)),
+        description=rng.choice(words["descriptions"]).format(**fill, a=rng.choice(shown)),
         bullets=tuple(bullets),
         query=query,
         category=category,
-        levels=levels.replace("/", " › "),
+        levels=levels.replace("/", f" {LEVELS_APART} "),
         price=price,
         price_tag=f"${price}",
         options=_draw_options(rng, words["options"], options),
         attributes=tuple(rng.sample(attributes, len(attributes))),
         rating=str(rng.randint(25, 50) / 10),
-        reviews=tuple(
-            Review(rng.choice(words["praise"]), f"{rng.randint(2, 5)}.0", rng.choice(words["comments"]))
-            for _ in range(rng.randint(0, 3))
-        ),
+        reviews=tuple(_draw_review(rng, words) for _ in range(rng.randint(0, 3))),
     )
+
+
+def _draw_review(rng: random.Random, words: Mapping[str, Any]) -> Review:
+    stars = f"{rng.randint(2, 5)}.0"
+    return Review(rng.choice(words["praise"]), stars, rng.choice(words["comments"]))
 
 
 def _draw_options(
@@ -152,20 +136,13 @@ def _some(rng: random.Random, items: list[Any], most: int) -> list[Any]:
     return rng.sample(items, min(most, len(items)))
 
 
-def _brands(rng: random.Random) -> list[str]:
+def _brands(rng: random.Random, syllables: Mapping[str, list[str]]) -> list[str]:
     names: dict[str, None] = {}
     while len(names) < BRANDS:
-        name = rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_ONSETS) + rng.choice(_VOWELS)
-        names[(name + rng.choice(_ENDINGS)).capitalize()] = None
+        parts = ("onsets", "vowels", "onsets", "vowels", "endings")
+        names["".join(rng.choice(syllables[part]) for part in parts).capitalize()] = None
     return list(names)
 
 
 def _asin(rng: random.Random) -> str:
     return "B0" + "".join(rng.choice("0123456789BCDFGHJKLMNPQRSTVWXYZ") for _ in range(8))
-
-
-@cache
-def _words() -> dict[str, Any]:
-    text = (files("scgrpo.tasks.shop") / "catalogue.yaml").read_text(encoding="utf-8")
-    words: dict[str, Any] = yaml.safe_load(text)
-    return words

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from scgrpo.tasks.shop.words import words
+
 ReadNouns = Callable[[str], tuple[str, ...]]
 
 SPACY_MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg")
@@ -14,16 +16,6 @@ NOUNS = ("NOUN", "PROPN")
 _WORD = re.compile(r"[^\W_](?:[^\W_]|[.'\u2019](?=[^\W_]))*")
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _NUMBER = re.compile(r"[\d.,]+")
-_NO_NOUNS = frozenset(
-    """a about above across after all also am an and any are around as at be because been before
-    behind below between both but by can could did do does down during each either every few for
-    from had has have he her here him his how i if in into is it its just like made make may me
-    more most much must my near no nor not of off on once one only onto or other our out over own
-    per she should so some such than that the their them then there these they this those through
-    to too two three four five six seven eight nine ten twelve under until up upon us use used
-    using very via was we were what when where which while who whose will with within without
-    would you your""".split()
-)
 
 
 def find_nouns(name: str = "auto") -> ReadNouns:
@@ -53,8 +45,9 @@ def title_words(title: str) -> tuple[str, ...]:
     Of the words of a product title most are tagged as nouns or proper nouns, so this comes near
     the original; adjectives and verbs count here, and do not there.
     """
-    words = (_POSSESSIVE.sub("", word.lower()) for word in _WORD.findall(title))
-    return tuple(w for w in words if w not in _NO_NOUNS and not _NUMBER.fullmatch(w))
+    found = (_POSSESSIVE.sub("", word.lower()) for word in _WORD.findall(title))
+    never = words()["function_words"]
+    return tuple(w for w in found if w not in never and not _NUMBER.fullmatch(w))
 
 
 def reader_name(reader: ReadNouns) -> str:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import ijson
 
+LEVELS_APART = "\u203a"
+"""Between the levels of a product's category."""
 NO_PRICE = 100.0
 """Price of a product whose file gives none."""
 NO_ATTRIBUTES = ("DUMMY_ATTR",)
@@ -36,7 +38,7 @@ class Product:
     """The search by which it was found: its type."""
     category: str
     levels: str
-    """Category levels, joined by ` › `."""
+    """Category levels, joined by LEVELS_APART."""
     price: float
     """Dollars; drawn once where the file gives a range."""
     price_tag: str
@@ -138,9 +140,7 @@ def draw_price(asin: str, prices: list[float], seed: int) -> float:
     return random.Random(f"{seed}/price/{asin}").uniform(*prices[:2])
 
 
-def _product(
-    entry: Mapping[str, Any], known: Mapping[str, Any], review: Any, seed: int
-) -> Product:
+def _product(entry: Mapping[str, Any], known: Mapping[str, Any], review: Any, seed: int) -> Product:
     asin = entry["asin"]
     bullets = entry.get("small_description", entry.get("BulletPoints")) or []
     prices, tag = _prices(entry.get("pricing"))
@@ -173,9 +173,7 @@ def _prices(pricing: Any) -> tuple[list[float], str]:
 def _options(customization: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Option values by option name, in lower case, as the shop shows them."""
     return {
-        name.lower(): tuple(
-            value["value"].strip().replace("/", " | ").lower() for value in values
-        )
+        name.lower(): tuple(value["value"].strip().replace("/", " | ").lower() for value in values)
         for name, values in customization.items()
         if values is not None
     }

@@ -8,22 +8,11 @@ from thefuzz import fuzz
 
 from scgrpo.tasks.shop.goals import Goal
 from scgrpo.tasks.shop.nouns import ReadNouns
-from scgrpo.tasks.shop.products import Product
+from scgrpo.tasks.shop.products import LEVELS_APART, Product
+from scgrpo.tasks.shop.words import words
 
 SIMILAR = 85
 """Score of `token_set_ratio` (an integer up to 100) above which two phrases are the same."""
-
-# The order matters: the first name that a value contains stands for it.
-COLORS = tuple(
-    """alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown
-    burgundy camel camo caramel champagne charcoal cheetah chestnut chocolate christmas coffee
-    cognac copper coral cranberry cream crystal dark denim eggplant elephant espresso fuchsia gold
-    granite grape graphite grass gray green grey heather indigo ivory ivy khaki lavender lemon
-    leopard light lilac lime magenta maroon mauve merlot midnight mint mocha multicolor mushroom
-    mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal
-    rust sand sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal
-    tiger turquoise violet walnut wheat white wine yellow""".split()
-)
 
 
 @dataclass(frozen=True)
@@ -43,9 +32,7 @@ class Reward:
     """In [0, 1]; 1 is a purchase without fault."""
 
 
-def judge(
-    product: Product, chosen: Iterable[str], goal: Goal, read_nouns: ReadNouns
-) -> Reward:
+def judge(product: Product, chosen: Iterable[str], goal: Goal, read_nouns: ReadNouns) -> Reward:
     """Judge a purchase.
 
     Args:
@@ -72,7 +59,7 @@ def similar(first: str, second: str) -> bool:
 
 def normal_color(value: str) -> str:
     """The first known colour name that an option's value contains, else the value."""
-    return next((color for color in COLORS if color in value), value)
+    return next((color for color in words()["colors"] if color in value), value)
 
 
 def same_option(first: str, second: str) -> bool:
@@ -102,7 +89,7 @@ def _type_part(product: Product, goal: Goal, title_score: float) -> float:
 
 
 def _levels(text: str) -> set[str]:
-    return {level.strip() for level in text.split("›")}
+    return {level.strip() for level in text.split(LEVELS_APART)}
 
 
 def _title_score(bought: tuple[str, ...], wanted: tuple[str, ...]) -> float:

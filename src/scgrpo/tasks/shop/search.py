@@ -1,6 +1,7 @@
 """Full-text search over the catalogue: BM25 as in the original's Lucene index."""
 
 import re
+import threading
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -8,23 +9,26 @@ import bm25s
 import numpy as np
 import Stemmer
 
+from scgrpo.tasks.shop.words import words
+
 HITS = 50
 """Most products that a search gives."""
 K1, B = 0.9, 0.4
 """Parameters of BM25: those of pyserini, through which the original asks Lucene."""
-STOP_WORDS = frozenset(
-    """a an and are as at be but by for if in into is it no not of on or such that the their then
-    there these they this to was will with""".split()
-)
 _WORD = re.compile(r"\w+(?:['\u2019.]\w+)*")
 _POSSESSIVE = re.compile(r"['\u2019]s$")
 
 
 class SearchIndex:
-    """Finds products by words. Shared by all sessions; nothing in it changes."""
+    """Finds products by words. Shared by all sessions and threads; nothing in it changes.
+
+    Args:
+        texts: of the products, in their order.
+        cache: queries whose hits are kept.
+    """
 
     def __init__(self, texts: Iterable[str], cache: int = 4096) -> None:
-        self._stem = Stemmer.Stemmer("porter")
+        self._threads = threading.local()  # a stemmer is not safe to share
         self._ids: dict[str, int] = {}
         corpus = [[self._id_of(token) for token in self._tokens(text)] for text in texts]
         self._bm25 = bm25s.BM25(method="lucene", k1=K1, b=B)
@@ -47,8 +51,13 @@ class SearchIndex:
         return tuple(candidates[order[:count]].tolist())
 
     def _tokens(self, text: str) -> list[str]:
-        words = (_POSSESSIVE.sub("", word) for word in _WORD.findall(text.lower()))
-        return self._stem.stemWords([word for word in words if word not in STOP_WORDS])
+        found = (_POSSESSIVE.sub("", word) for word in _WORD.findall(text.lower()))
+        if not hasattr(self._threads, "stemmer"):
+            self._threads.stemmer = Stemmer.Stemmer("porter")
+        stems: list[str] = self._threads.stemmer.stemWords(
+            [word for word in found if word not in words()["stop_words"]]
+        )
+        return stems
 
     def _id_of(self, token: str) -> int:
         return self._ids.setdefault(token, len(self._ids))

@@ -131,9 +131,7 @@ class Session:
 
     def _buy(self) -> None:
         assert self.product is not None
-        self.judged = judge(
-            self.product, self.chosen.values(), self.goal, self.shop.read_nouns
-        )
+        self.judged = judge(self.product, self.chosen.values(), self.goal, self.shop.read_nouns)
 
     def _next(self) -> None:
         self.page += 1
