@@ -99,7 +99,7 @@ def test_splits():
     assert split_range("validation", 4000, 500, 1000) == range(500, 1500)
     assert split_range("train", 4000, 500, 1000) == range(1500, 4000)
     assert split_range("validation", 600, 500, 1000) == range(500, 600)
-    with pytest.raises(ValueError, match="'train' is empty: there are 600 goals.*test_goals"):
+    with pytest.raises(ValueError, match=r"'train' is empty: there are 600 goals.*test_goals"):
         split_range("train", 600, 500, 1000)
     with pytest.raises(ValueError, match="split is 'dev'; the shop has test, validation, train"):
         split_range("dev", 600, 500, 1000)
