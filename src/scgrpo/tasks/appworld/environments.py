@@ -29,6 +29,41 @@ _BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _log = logging.getLogger(__name__)
 
 
+class Judge:
+    """A process that evaluates what episodes left, one after the other.
+
+    It keeps the same root throughout, since AppWorld remembers where it found a task's data; the
+    outputs of the episode in question are linked into it.
+    """
+
+    def __init__(self, grounds: Grounds) -> None:
+        self._grounds = grounds
+        self._folder: Path | None = None
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()
+
+    def succeeded(self, outputs: Path, task_id: str) -> bool:
+        """Whether the state in a folder of outputs passes all tests of its task.
+
+        Raises:
+            WorkerError: if it could not be judged.
+        """
+        with self._lock:
+            if self._folder is None or self._worker is None or not self._worker.alive:
+                self._folder = self._folder or self._grounds.new_folder()
+                self._worker = self._grounds.start_judge(self._folder)
+            link = self._folder / "own" / "outputs" / outputs.name
+            link.symlink_to(outputs)
+            asked = {"task_id": task_id, "experiment": outputs.name}
+            try:
+                return bool(self._worker.ask("evaluate", START_SECONDS, **asked)["success"])
+            except WorkerError:
+                self._worker.end()  # what it holds open would stand in the way of the next one
+                raise
+            finally:
+                link.unlink()
+
+
 @dataclass
 class Worlds:
     """What the episodes of a task share: limits, failures, and one process that judges."""
@@ -42,22 +77,20 @@ class Worlds:
     max_output: int
     """Characters of an execution's output that the model is shown."""
     failures: Counter[str] = field(default_factory=Counter)
-    _judge: Worker | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    judge: Judge | None = None
+    """The process that judges; made from `grounds` where none is given."""
 
-    def succeeded(self, world: Path, task_id: str, experiment: str) -> bool:
+    def __post_init__(self) -> None:
+        self.judge = self.judge or Judge(self.grounds)
+
+    def succeeded(self, outputs: Path, task_id: str) -> bool:
         """Whether the state that an episode left passes all tests of its task.
 
         Raises:
             WorkerError: if it could not be judged.
         """
-        with self._lock:
-            if self._judge is None or not self._judge.alive:
-                self._judge = self.grounds.start_judge()
-            answer = self._judge.ask(
-                "evaluate", START_SECONDS, root=str(world), task_id=task_id, experiment=experiment
-            )
-        return bool(answer["success"])
+        assert self.judge is not None
+        return self.judge.succeeded(outputs, task_id)
 
     def with_options(self, options: Mapping[str, Any]) -> "Worlds":
         """The same worlds with further options."""
@@ -128,9 +161,7 @@ class World:
             self.done = True
             self._player.end()
             try:
-                self.reward = float(
-                    self.worlds.succeeded(self._folder / "world", self._task_id, self._experiment)
-                )
+                self.reward = float(self.worlds.succeeded(self._outputs, self._task_id))
             except WorkerError as error:
                 self.worlds.fail(error, self._task_id)
         return self.reward
@@ -140,6 +171,10 @@ class World:
         self.done = True
         self._player.end()
         rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _outputs(self) -> Path:
+        return self._folder / "own" / "outputs" / self._experiment
 
     def _fail(self, error: WorkerError) -> None:
         self.done = True

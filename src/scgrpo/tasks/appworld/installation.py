@@ -150,8 +150,8 @@ def find_bubblewrap() -> str:
     program = shutil.which("bwrap")
     if program is None:
         raise ValueError(
-            "AppWorld runs the model's code, and bubblewrap, which keeps it from the tasks' answers "
-            "and from this machine, is not installed; run `apt-get install bubblewrap`, or set "
-            "sandbox to process to do without."
+            "AppWorld runs the model's code, and bubblewrap, which keeps it from the tasks' "
+            "answers and from this machine, is not installed; run `apt-get install bubblewrap`, "
+            "or set sandbox to process to do without."
         )
     return program

@@ -52,9 +52,9 @@ class Grounds:
         """
         return self._start(folder, folder / "own", hide_truths=True)
 
-    def start_judge(self) -> Worker:
+    def start_judge(self, folder: Path) -> Worker:
         """A worker that evaluates what all episodes left, and never runs the model's code."""
-        return self._start(self.new_folder(), None, hide_truths=False)
+        return self._start(folder, None, hide_truths=False)
 
     def _start(self, folder: Path, writable: Path | None, *, hide_truths: bool) -> Worker:
         command = [self.installation.python, "-u", str(WORKER), str(self._memory)]

@@ -1,5 +1,6 @@
 """Processes that run AppWorld: started, asked with a time limit, and ended for certain."""
 
+import contextlib
 import json
 import os
 import select
@@ -88,14 +89,10 @@ class Worker:
         """End it and everything that it started."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):
                     stream.close()
-                except OSError:
-                    pass
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
     def _read_line(self, deadline: float) -> bytes:

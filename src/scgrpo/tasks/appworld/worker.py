@@ -38,11 +38,10 @@ def execute(code: str) -> dict[str, Any]:
     return {"output": str(output), "completed": bool(_world.task_completed())}
 
 
-def evaluate(root: str, task_id: str, experiment: str) -> dict[str, Any]:
+def evaluate(task_id: str, experiment: str) -> dict[str, Any]:
     """Judge the state that an episode left on disk, by the task's own tests."""
-    from appworld import evaluate_tasks, update_root
+    from appworld import evaluate_tasks
 
-    update_root(root)
     found = evaluate_tasks(
         [task_id], experiment_name=experiment, include_details=True, save_reports=False
     )
