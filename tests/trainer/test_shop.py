@@ -5,16 +5,17 @@ else is what a user's run does.
 """
 
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
 
-from scgrpo import SCGRPOTrainer
 from scgrpo.cli.main import app
 from scgrpo.tasks.shop import ShopTask
 from scgrpo.tasks.shop.oracle import wanted_options
 from tests.tasks.tiny_text_model import save_text_model, text_model, text_tokenizer
 from tests.trainer.runs import config
+from tests.trainer.scripted import ScriptedTrainer, tool_call
 
 OPTIONS = {
     "products": 3,
@@ -28,38 +29,22 @@ PLANS = ("right", "right", "bare", "idle")
 """What the rollouts of a group do: buy rightly twice, buy without options, look and leave."""
 
 
-class ScriptedTrainer(SCGRPOTrainer):
-    """Writes tool calls by a plan that each rollout announces in its first turn."""
+def write(shop, text, place):
+    """The next turn of a rollout, by the plan that it announced in its first turn."""
+    plan = next((p for p in PLANS if f"my plan: {p}" in text), None)
+    opening = "" if plan else f"my plan: {PLANS[place % len(PLANS)]}"
+    goal = next(g for g in shop.goals if g.instruction in text)
+    calls = planned_calls(shop, plan or PLANS[place % len(PLANS)], goal)
+    turn = sum(text.count(f'{{"name": "{tool}", "arg') for tool in ("search", "click"))
+    return opening + (tool_call(*calls[turn]) if turn < len(calls) else "done")
 
-    shop = None
 
-    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
-        texts = [self._tokenizer.decode(ids) for ids in prompt_ids]
-        completions = [self._write(text, place) for place, text in enumerate(texts)]
-        return [self._tokenizer(text)["input_ids"] for text in completions], None
-
-    def _write(self, text, place):
-        plan = next((p for p in PLANS if f"my plan: {p}" in text), None)
-        opening = "" if plan else f"my plan: {PLANS[place % len(PLANS)]}"
-        goal = next(g for g in self.shop.goals if g.instruction in text)
-        calls = self._calls(plan or PLANS[place % len(PLANS)], goal)
-        turn = text.count('{"name": "search", "arguments": {"k') + text.count(
-            '{"name": "click", "arguments": {"v'
-        )
-        if turn >= len(calls):
-            return "done<|im_end|>"
-        name, argument, value = calls[turn]
-        call = json.dumps({"name": name, "arguments": {argument: value}})
-        return f"{opening}<tool_call>\n{call}\n</tool_call><|im_end|>"
-
-    def _calls(self, plan, goal):
-        product = self.shop.products[self.shop.by_asin[goal.asin.lower()]]
-        options = wanted_options(product, goal).values() if plan == "right" else ()
-        calls = [("search", "keywords", product.title)]
-        if plan != "idle":
-            clicks = [product.asin, *options, "Buy Now"]
-            calls += [("click", "value", value) for value in clicks]
-        return calls
+def planned_calls(shop, plan, goal):
+    product = shop.products[shop.by_asin[goal.asin.lower()]]
+    options = wanted_options(product, goal).values() if plan == "right" else ()
+    clicks = [] if plan == "idle" else [product.asin, *options, "Buy Now"]
+    clicks = [("click", {"value": value}) for value in clicks]
+    return [("search", {"keywords": product.title}), *clicks]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +60,9 @@ def run(tmp_path_factory):
         guide=task.guide,
         rollout_steps=1,
     )
+    shop = task.shop
     trainer = ScriptedTrainer(
+        partial(write, shop),
         text_model(context=16384, num_hidden_layers=1, num_attention_heads=1),
         None,
         args,
@@ -83,9 +70,7 @@ def run(tmp_path_factory):
         processing_class=text_tokenizer(),
         environment_factory=task.environment,
     )
-    trainer.shop = task.shop
-    trainer.records = {}
-    trainer.rollout_sink = trainer.records.__setitem__
+    trainer.shop = shop
     trainer.train()
     return trainer
 

@@ -17,7 +17,7 @@ from scgrpo.tasks.base import (
     check_split,
     read_options,
 )
-from scgrpo.tasks.episodes import TextEnvironment
+from scgrpo.tasks.episodes import EpisodeTask, TextEnvironment
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -78,7 +78,7 @@ class GoalCompletion:
     """Scenario goal completion (SGC): share of scenarios all of whose tasks were reached."""
 
 
-class AppWorldTask(Task):
+class AppWorldTask(Task, EpisodeTask):
     """Act in a person's apps by code, until the task's goal is reached."""
 
     name = "appworld"

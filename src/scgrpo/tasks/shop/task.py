@@ -14,7 +14,7 @@ from scgrpo.tasks.base import (
     check_split,
     read_options,
 )
-from scgrpo.tasks.episodes import TextEnvironment
+from scgrpo.tasks.episodes import EpisodeTask, TextEnvironment
 from scgrpo.tasks.shop.environments import ShopText, ShopTools, begin, find_action
 from scgrpo.tasks.shop.generate import generate_products, generate_wishes
 from scgrpo.tasks.shop.goals import human_wishes, make_goals, split_range, synthetic_wishes
@@ -86,7 +86,7 @@ class ShopOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0.")
 
 
-class ShopTask(Task):
+class ShopTask(Task, EpisodeTask):
     """Find and buy what an instruction asks for, in WebShop's protocol."""
 
     name = "shop"
