@@ -2,6 +2,7 @@
 
     python benchmarks/shop.py --output benchmarks/results/shop.md
     python benchmarks/shop.py --search        # bm25s against tantivy, which must be installed
+    python benchmarks/shop.py --nouns FILE    # the word list against spaCy, on titles, one a line
 
 One process and one thread. A session is an episode of the generated shop from its first page to
 the purchase; every step renders the page that the model would read.
@@ -13,11 +14,16 @@ import random
 import re
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scgrpo.tasks.shop import Session, Shop, ShopTask
+from scgrpo.tasks.shop.goals import Goal
+from scgrpo.tasks.shop.nouns import find_nouns
 from scgrpo.tasks.shop.oracle import shop_for, wanted_options
+from scgrpo.tasks.shop.products import Product
+from scgrpo.tasks.shop.reward import judge
 from scgrpo.tasks.shop.search import SearchIndex
 
 Customer = Callable[[Session, random.Random], Iterator[str]]
@@ -180,14 +186,38 @@ def _search_rows(
         )
 
 
+def measure_nouns(titles: list[str]) -> str:
+    """How the word list agrees with spaCy: words, and the type part of the reward."""
+    tagged = {title: find_nouns("spacy")(title) for title in titles}
+    listed = {title: find_nouns("words")(title) for title in titles}
+    counts = [(Counter(tagged[t]), Counter(listed[t])) for t in titles]
+    both = sum((a & b).total() for a, b in counts)
+    precision = both / sum(b.total() for _, b in counts)
+    recall = both / sum(a.total() for a, _ in counts)
+    rng, pairs, same = random.Random(0), 20_000, 0
+    for _ in range(pairs):
+        bought, wanted = rng.choice(titles), rng.choice(titles)
+        product = Product("B", bought, "", (), "", "", "a", 1.0, "$1", {}, ())
+        goal = Goal("B", wanted, "other", "b", "", (), (), 1.0)
+        kinds = [judge(product, (), goal, nouns.__getitem__).type for nouns in (tagged, listed)]
+        same += kinds[0] == kinds[1]
+    return (
+        f"{len(titles):,} titles: {precision:.1%} of the listed words are nouns to spaCy, "
+        f"{recall:.1%} of its nouns are listed; r_type is the same for {same / pairs:.1%} of pairs."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=2000)
     parser.add_argument("--search", action="store_true")
+    parser.add_argument("--nouns", type=Path)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     lines = [f"{platform.machine()}, Python {platform.python_version()}, one process.", ""]
-    if arguments.search:
+    if arguments.nouns:
+        lines.append(measure_nouns(arguments.nouns.read_text(encoding="utf-8").splitlines()))
+    elif arguments.search:
         lines += ["| library | products | index s | query | ms | first | page 1 | found |"]
         lines += ["|---|---|---|---|---|---|---|---|"]
         for products in (2400, 100_000):
