@@ -70,7 +70,7 @@ def main(memory: int) -> None:
     for line in requests:
         request = json.loads(line)
         try:
-            answer = {"ok": HANDLERS[request.pop("do")](**request)}
+            answer: dict[str, Any] = {"ok": HANDLERS[request.pop("do")](**request)}
         except BaseException as error:  # AppWorld and its apps raise bare Exceptions
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
