@@ -11,7 +11,7 @@ from rich.table import Table
 
 REQUIRED = (
     "scgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "numpy", "scipy",
-    "pyarrow", "math-verify", "pebble", "typer", "rich",
+    "pyarrow", "math-verify", "pebble", "bm25s", "PyStemmer", "thefuzz", "ijson", "typer", "rich",
 )  # fmt: skip
 OPTIONAL = {
     "peft": "no LoRA; pip install 'scgrpo[lora]'",
@@ -19,9 +19,11 @@ OPTIONAL = {
     "openai": "no evaluation through a server; pip install 'scgrpo[openai]'",
     "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
     "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
+    "appworld": "no AppWorld in this environment; see docs/tasks/appworld.md",
+    "spacy": "shop: nouns of WebShop's titles by a word list; see docs/tasks/shop.md",
 }
 PROGRAMS = {
-    "bwrap": "no code tasks, since generated code runs isolated only; install bubblewrap",
+    "bwrap": "no code and AppWorld tasks, since generated code runs isolated; install bubblewrap",
 }
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]missing[/]", "[red]problem[/]"
 

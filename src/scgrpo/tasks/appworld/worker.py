@@ -1,0 +1,93 @@
+"""Runs AppWorld in a process of its own, under whatever interpreter has it.
+
+Started by its path, so it imports nothing but the standard library and AppWorld. It reads one JSON
+request a line from standard input and answers with one JSON line on standard output; what AppWorld
+or the model's code prints goes to standard error.
+"""
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+LARGEST_FILE = 2**28
+"""Bytes."""
+
+_world: Any = None
+
+
+def open_world(task_id: str, experiment: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Begin a task, without its ground truth; what the model is told of it."""
+    global _world
+    from appworld import AppWorld
+
+    _world = AppWorld(
+        task_id=task_id, experiment_name=experiment, load_ground_truth=False, **options
+    )
+    return {
+        "instruction": _world.task.instruction,
+        "apps": {str(k): str(v) for k, v in _world.task.app_descriptions.items()},
+    }
+
+
+def execute(code: str) -> dict[str, Any]:
+    """Run the model's code; what it printed, and whether the task is now marked as complete."""
+    output = _world.execute(code)
+    return {"output": str(output), "completed": bool(_world.task_completed())}
+
+
+def evaluate(task_id: str, experiment: str) -> dict[str, Any]:
+    """Judge the state that an episode left on disk, by the task's own tests."""
+    from appworld import evaluate_tasks
+
+    found = evaluate_tasks(
+        [task_id], experiment_name=experiment, include_details=True, save_reports=False
+    )
+    result = found["individual"][task_id]
+    return {"success": bool(result["success"]), "tests": int(result["num_tests"])}
+
+
+HANDLERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "open": open_world,
+    "execute": execute,
+    "evaluate": evaluate,
+}
+
+
+def main(memory: int) -> None:
+    """Answer requests until the input ends.
+
+    Args:
+        memory: most memory, in MiB of address space.
+    """
+    requests, answers = _take_channel()
+    resource.setrlimit(resource.RLIMIT_AS, (memory * 2**20, memory * 2**20))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    import appworld  # noqa: F401 -- what takes seconds is done before the first request
+
+    for line in requests:
+        request = json.loads(line)
+        try:
+            answer: dict[str, Any] = {"ok": HANDLERS[request.pop("do")](**request)}
+        except BaseException as error:  # AppWorld and its apps raise bare Exceptions
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    os._exit(0)  # AppWorld's own threads and hooks have nothing left to say
+
+
+def _take_channel() -> tuple[TextIO, TextIO]:
+    """The channel to the parent, out of reach of `print` and `input`."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, whose modules must not stand in for others
+    main(int(sys.argv[1]))

@@ -1,0 +1,31 @@
+"""A trainer whose writing is scripted; tool loop, environments, rewards and credit are real."""
+
+import json
+
+from scgrpo import SCGRPOTrainer
+
+
+class ScriptedTrainer(SCGRPOTrainer):
+    """Writes what a function says.
+
+    Args:
+        write: gives the next turn from the transcript so far and the place in the batch.
+        *args: those of the trainer.
+    """
+
+    def __init__(self, write, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._write = write
+        self.records = {}
+        self.rollout_sink = self.records.__setitem__
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        texts = [self._tokenizer.decode(ids) for ids in prompt_ids]
+        turns = [f"{self._write(text, place)}<|im_end|>" for place, text in enumerate(texts)]
+        return [self._tokenizer(turn)["input_ids"] for turn in turns], None
+
+
+def tool_call(name, arguments):
+    """A tool call as Qwen3 writes it."""
+    call = json.dumps({"name": name, "arguments": arguments})
+    return f"<tool_call>\n{call}\n</tool_call>"
