@@ -25,7 +25,6 @@ from scgrpo.method.routing import REFERENCE_SETS as REFERENCE_SETS
 from scgrpo.method.routing import Route as Route
 from scgrpo.method.routing import route_groups as route_groups
 from scgrpo.method.routing import verified_mask as verified_mask
-from scgrpo.method.signals import SIGNALS as SIGNALS
 from scgrpo.method.signals import WEIGHTS as WEIGHTS
 from scgrpo.method.signals import Weight as Weight
 from scgrpo.method.signals import as_weight as as_weight

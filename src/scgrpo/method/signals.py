@@ -10,9 +10,8 @@ the M active tokens of one optimizer step, float32 and without gradient:
     logp          log-probability of the sampled token, nats
     advantage     of the token's rollout
 
-and `scale`, the function of section 3 that turns a signal into its c. It returns weights `(M)`, at
-least 0. A weight of your own needs no change here: `weight="path.py:function"` names it.
-"""
+and `scale`, the function of section 3 that turns a signal into its c. It returns weights `(M)` of at
+least 0. A weight of your own is named by `weight="path.py:function"`."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -26,8 +25,6 @@ from torch import Tensor
 from scgrpo.method.weights import credit_weight, quantile
 
 SIGNALS = ("kl", "credit", "entropy", "disagreement", "logp", "advantage")
-"""Signals that a weight may ask for, beside `scale`."""
-
 Scale = Callable[[Tensor], Tensor]
 
 

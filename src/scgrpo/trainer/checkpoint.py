@@ -3,8 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from scgrpo.trainer.memory import TrajectoryMemory
 
 
 class CheckpointError(RuntimeError):
@@ -30,6 +34,36 @@ def is_complete(checkpoint: Path) -> bool:
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The latest whole checkpoint of a run, None where there is none."""
     return next((p for p in checkpoints(folder) if is_complete(p)), None)
+
+
+def save_generation_state(
+    trainer: Any, memory: TrajectoryMemory | None, checkpoint: str | Path
+) -> None:
+    """Keep what TRL forgets: a half-used generation batch, and what is remembered."""
+    between = trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations)
+    state = {
+        "micro_step": trainer._step,
+        "buffer": trainer._buffered_inputs if between else None,
+        "memory": None if memory is None else memory.state_dict(),
+    }
+    torch.save(state, _state_file(trainer, checkpoint))
+
+
+def load_generation_state(
+    trainer: Any, memory: TrajectoryMemory | None, checkpoint: str | Path
+) -> None:
+    """Go on where `save_generation_state` left off; a checkpoint of TRL's has nothing of it."""
+    file = _state_file(trainer, checkpoint)
+    if not file.exists():
+        return
+    state = torch.load(file, map_location=trainer.accelerator.device, weights_only=True)
+    trainer._step, trainer._buffered_inputs = state["micro_step"], state["buffer"]
+    if memory is not None:
+        memory.load_state_dict(state["memory"] or {})
+
+
+def _state_file(trainer: Any, checkpoint: str | Path) -> Path:
+    return Path(checkpoint) / f"scgrpo_state_{trainer.accelerator.process_index}.pt"
 
 
 def discard_partial(folder: Path, step: int, cause: Exception) -> CheckpointError:

@@ -1,7 +1,6 @@
 """`SCGRPOTrainer`: TRL's GRPO trainer with token-level credit."""
 
 import textwrap
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,11 @@ from trl import GRPOConfig, GRPOTrainer
 from scgrpo.teachers.scoring import captured_hidden_states, find_backbone
 from scgrpo.trainer import metrics
 from scgrpo.trainer.build import build_credit
-from scgrpo.trainer.checkpoint import discard_partial
+from scgrpo.trainer.checkpoint import (
+    discard_partial,
+    load_generation_state,
+    save_generation_state,
+)
 from scgrpo.trainer.checks import (
     check_dataset,
     check_dynamic_sampling,
@@ -37,6 +40,7 @@ from scgrpo.trainer.rewards import (
 )
 from scgrpo.trainer.rollouts import Rollouts
 from scgrpo.trainer.sampling import ResumableRepeatSampler
+from scgrpo.trainer.timing import PhaseTimes
 
 require_known_trl()
 
@@ -110,7 +114,7 @@ class SCGRPOTrainer(GRPOTrainer):
         self._credit = build_credit(self)
         self._rollouts = Rollouts()
         self._weighed = True
-        self._seconds = dict.fromkeys(("generate", "prepare", "update"), 0.0)
+        self._times = PhaseTimes("generate", "prepare", "update")
         self.rollout_sink: RolloutSink | None = None
         self.inspected_rollouts = 0
 
@@ -122,7 +126,7 @@ class SCGRPOTrainer(GRPOTrainer):
     # --- what TRL makes of a generation batch, caught as it passes ---
 
     def _generate(self, prompts: list[Any]) -> Any:
-        with self._timed("generate"):
+        with self._times.timed("generate"):
             generated = super()._generate(prompts)
         rollouts = self._rollouts
         rollouts.prompts, rollouts.prompt_ids, rollouts.completion_ids = prompts, *generated[:2]
@@ -180,7 +184,7 @@ class SCGRPOTrainer(GRPOTrainer):
         return batch
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        with self._timed("prepare"):
+        with self._times.timed("prepare"):
             inputs = super()._prepare_inputs(generation_batch)
             if not self._weighed:
                 self._weigh_tokens()  # in place: what TRL has just handed out is among them
@@ -284,33 +288,17 @@ class SCGRPOTrainer(GRPOTrainer):
 
     # --- time, metrics, data order, checkpoints ---
 
-    @contextmanager
-    def _timed(self, name: str) -> Any:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[name] += time.perf_counter() - start
-
     def _log_train(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._metrics["train"][name].append(value)
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
-        with self._timed("update"):
+        with self._times.timed("update"):
             loss = super().training_step(model, inputs, num_items_in_batch)
         if self._step % self.current_gradient_accumulation_steps == 0:
-            self._log_seconds()
+            self._log_train(self._times.flush(self._pass_seconds))
+            self._log_train({"memory/peak": metrics.peak_memory()})
         return loss
-
-    def _log_seconds(self) -> None:
-        passes = self._pass_seconds
-        update = self._seconds["update"] - self._seconds["prepare"]
-        times = {"generate": self._seconds["generate"], **passes, "update": update}
-        self._log_train({f"time/{name}": seconds for name, seconds in times.items()})
-        self._log_train({"memory/peak": metrics.peak_memory()})
-        self._seconds = dict.fromkeys(self._seconds, 0.0)
-        passes.update(dict.fromkeys(passes, 0.0))
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler:
         return ResumableRepeatSampler.of(
@@ -327,26 +315,13 @@ class SCGRPOTrainer(GRPOTrainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        between_generations = self._step % (self.args.steps_per_generation * self.num_iterations)
-        state = {
-            "micro_step": self._step,
-            "buffer": self._buffered_inputs if between_generations else None,
-            "memory": None if self._memory is None else self._memory.state_dict(),
-        }
-        torch.save(state, self._state_file(output_dir))
+        save_generation_state(self, self._memory, output_dir)
         self.accelerator.wait_for_everyone()  # trainer_state.json, written next, means complete
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None and self._state_file(checkpoint).exists():
-            device = self.accelerator.device
-            state = torch.load(self._state_file(checkpoint), map_location=device, weights_only=True)
-            self._step, self._buffered_inputs = state["micro_step"], state["buffer"]
-            if self._memory is not None:
-                self._memory.load_state_dict(state["memory"] or {})
-
-    def _state_file(self, checkpoint: str) -> Path:
-        return Path(checkpoint) / f"scgrpo_state_{self.accelerator.process_index}.pt"
+        if checkpoint is not None:
+            load_generation_state(self, self._memory, checkpoint)
 
 
 def _as_scgrpo(args: GRPOConfig | None, model: Any) -> SCGRPOConfig:
