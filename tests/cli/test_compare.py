@@ -88,6 +88,15 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
     assert result.exit_code == 2 and message in " ".join(result.output.split())
 
 
+def test_dry_run_knows_the_splits(tmp_path):
+    tasks = {"sums": {"splits": {"aime24/test": None, "synthetic/late": 3}}}
+    result = compare("--config", write(tmp_path, {"grpo": {}}, tasks=tasks), "--dry-run")
+    assert result.exit_code == 2
+    assert "evaluated on 'synthetic/late', but the splits of synthetic are train, heldout" in (
+        " ".join(result.output.split())
+    )
+
+
 def test_unknown_names_and_files(tmp_path):
     path = write(tmp_path, {"grpo": {}})
     assert "method 'ppo' is none of grpo" in compare("--config", path, "--only", "ppo").output

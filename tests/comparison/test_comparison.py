@@ -131,6 +131,25 @@ def test_configs_of_the_runs(tmp_path):
     assert len(files) == len(plan.main_runs(comparison))
 
 
+def test_evaluation_on_another_task_and_a_launcher(tmp_path):
+    tasks = {
+        "math": {
+            "task": "dapo-math",
+            "splits": {"aime24/test": None},
+            "evaluation_options": {"aime24": {"data": "x"}},
+        }
+    }
+    comparison = load(
+        tmp_path, tasks=tasks, launcher="accelerate launch", evaluation={"engine": "vllm"}
+    )
+    train, evaluate = plan.main_steps(comparison, set())
+    assert train.launcher == "accelerate launch" and evaluate.launcher == ""
+    flags = dict(zip(evaluate.arguments[4::2], evaluate.arguments[5::2], strict=True))
+    assert (flags["--task"], flags["--split"], flags["--engine"]) == ("aime24", "test", "vllm")
+    assert flags["--task-options"] == '{"data": "x"}' and "--limit" not in flags
+    assert evaluate.done.name == "aime24_test.jsonl"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -266,3 +266,59 @@ def test_dropout_does_not_reach_the_scores(tmp_path):
     identical = [r for r in records if r["kl"] and r["reference_text"] == ""]
     assert all(torch.tensor(r["kl"]).isfinite().all() for r in records if r["kl"])
     assert all(abs(k) < 10 for r in identical for k in r["kl"])
+
+
+@pytest.mark.parametrize("weight", ["credit*entropy", "credit+entropy", "entropy"])
+def test_weights_of_other_signals_are_recomputed_from_the_records(tmp_path, weight):
+    records, _ = one_step(config(tmp_path, weight=weight))
+    scored = [r for r in records if r["kl"]]
+    entropy = torch.cat([torch.tensor(r["entropy"]) for r in scored])
+    kl = torch.cat([torch.tensor(r["kl"]) for r in scored])
+    c = torch.quantile(kl, 0.75)
+    relative = (entropy / torch.quantile(entropy, 0.8)).clamp(max=1)
+    expected = {
+        "credit*entropy": kl / (kl + c) * relative,
+        "credit+entropy": 0.5 * kl / (kl + c) + 0.5 * relative,
+        "entropy": (entropy >= torch.quantile(entropy, 0.8)).float(),
+    }[weight]
+    found = torch.cat([torch.tensor(r["weight"]) for r in scored])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_signal_of_the_docs(tmp_path):
+    """One file, named in the config, is all that a new signal takes."""
+    path = "examples/signal/surprise.py:surprise"
+    records, _ = one_step(config(tmp_path, weight=path))
+    scored = [r for r in records if r["kl"]]
+    kl, logp, found = (
+        torch.cat([torch.tensor(r[name]) for r in scored]) for name in ("kl", "logp", "weight")
+    )
+    expected = kl / (kl + torch.quantile(kl, 0.75)) * (-logp).clamp(max=1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    assert all(r["entropy"] is not None for r in scored)
+
+
+def test_several_references_are_averaged_or_the_largest(tmp_path):
+    runs = {
+        reduction: one_step(
+            config(tmp_path, references=3, reference_reduction=reduction, reference_set="partial")
+        )[0]
+        for reduction in ("mean", "max")
+    }
+    pairs = zip(runs["mean"], runs["max"], strict=True)
+    larger = [
+        torch.tensor(b["kl"]) - torch.tensor(a["kl"]) for a, b in pairs if a["kl"] is not None
+    ]
+    gaps = torch.cat(larger)
+    assert (gaps >= -1e-6).all() and gaps.max() > 0.01
+
+
+def test_rollouts_with_one_reference_stay_plain_under_disagreement(tmp_path):
+    args = config(tmp_path, "sc-grpo-disagreement")
+    records, _ = one_step(args)
+    for group in {r["group"] for r in records}:
+        rows = [r for r in records if r["group"] == group]
+        verified = sum(r["reward"] for r in rows)
+        for r in rows:
+            others = verified - r["reward"]
+            assert (r["kl"] is not None) == (r["route"] == "partial" and others >= 2)

@@ -19,6 +19,7 @@ from scgrpo.comparison.config import Comparison, load_comparison
 from scgrpo.comparison.plan import (
     Step,
     TrainingRun,
+    is_run,
     main_steps,
     model_steps,
     sweep_runs,
@@ -127,7 +128,7 @@ def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console
         new = [step for step in steps if step.name not in known and not step.done.exists()]
         known.update(step.name for step in new)
         return [
-            Job(s.name, s.arguments, s.log, tuple(name for name in s.after if name in known))
+            Job(s.name, s.arguments, s.log, tuple(n for n in s.after if n in known), s.launcher)
             for s in new
         ]
 
@@ -164,18 +165,24 @@ def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> 
 def _check_all(comparison: Comparison, console: Console) -> None:
     """Resolve every run down to its trainer arguments, without data or weights."""
     from scgrpo.cli.config import load_run_config
-    from scgrpo.comparison.dry import check_run
+    from scgrpo.comparison.dry import check_run, check_splits
 
     rates = comparison.sweep.learning_rates or [1e-6]
     count = 0
     for task in comparison.tasks.values():
-        for method in comparison.methods.values():
+        check_splits(task)
+        for method in filter(lambda row: is_run(row, task), comparison.methods.values()):
             run = TrainingRun(comparison, task, method, method.seed_list[0], float(rates[0]))
             keys = [f"--{key}={_text(value)}" for key, value in run.config.items()]
             check_run(load_run_config(None, keys))
             count += 1
     sweeps = len(sweep_runs(comparison))
-    seeds = sum(len(m.seed_list) for m in comparison.methods.values()) * len(comparison.tasks)
+    seeds = sum(
+        len(method.seed_list)
+        for task in comparison.tasks.values()
+        for method in comparison.methods.values()
+        if is_run(method, task)
+    )
     console.print(
         f"{comparison.name}: {count} combinations of method and task resolve; {sweeps} runs choose "
         f"learning rates, {seeds} runs are reported, in {comparison.folder}",

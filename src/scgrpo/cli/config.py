@@ -165,6 +165,7 @@ def _check_run(config: RunConfig) -> None:
             f"reward is {config.reward!r} but no dataset is given; set dataset, or leave reward "
             "out, since a task has its own."
         )
+    require_known("dtype", config.dtype, ("float32", "bfloat16"))
     for name, least in _LEAST.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least {least}.")

@@ -1,6 +1,7 @@
 """Several `scgrpo` commands beside each other, as child processes."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ class Job:
     log: Path
     after: tuple[str, ...] = ()
     """Names of jobs that must have ended well before this one starts."""
+    launcher: str = ""
+    """Command that takes `-m scgrpo.cli ...` in place of one Python process."""
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     seconds: float = 0.0
     _started: float = field(default=0.0, repr=False)
@@ -33,10 +36,13 @@ class Job:
         """Start it in a session of its own, so that Ctrl-C comes from us, and once."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
-        settings = {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        settings = {"TOKENIZERS_PARALLELISM": "false"}
+        if not self.launcher:
+            settings["OMP_NUM_THREADS"] = str(threads)
+        program = shlex.split(self.launcher) or [sys.executable]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scgrpo.cli", *self.arguments],
+                [*program, "-m", "scgrpo.cli", *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -24,10 +24,13 @@ class TaskRow:
     """Options of the task."""
     model: str = "tiny"
     """Model that training starts from: hub id, folder, `tiny`, or a name under `models`."""
-    splits: dict[str, int] = field(default_factory=lambda: {"heldout": 256, "ood": 256})
-    """Splits that are reported, and the problems of each."""
-    validation: dict[str, int] = field(default_factory=lambda: {"validation": 128})
+    splits: dict[str, int | None] = field(default_factory=lambda: {"heldout": 256, "ood": 256})
+    """Splits that are reported, and the problems of each (null for all); `aime24/test` is one of
+    another task."""
+    validation: dict[str, int | None] = field(default_factory=lambda: {"validation": 128})
     """Split, and its problems, on which learning rates are chosen; none of the reported ones."""
+    evaluation_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Options of the other tasks that splits are of, by task."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keys of the runs on this task."""
     axis: dict[str, float] = field(default_factory=dict)
@@ -84,8 +87,10 @@ class Comparison:
     k: int = 8
     seed: int = 1234
     """Seed of the evaluations."""
-    batch_tokens: int = 16384
-    """Padded tokens of one evaluation batch."""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """Further options of `scgrpo evaluate`, such as engine, max_new_tokens or batch_tokens."""
+    launcher: str = ""
+    """What trains in place of one Python process, such as `accelerate launch --config_file f`."""
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Models built first by `scgrpo build-base`: its options by name."""
 

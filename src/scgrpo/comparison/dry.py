@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 
 from datasets import Dataset
 
+from scgrpo.comparison.config import TaskRow
 from scgrpo.tasks import load_task
 from scgrpo.trainer.data import Source
 from scgrpo.trainer.run import trainer_arguments
@@ -31,3 +32,20 @@ def check_run(config: RunConfig) -> None:
         settings = config.trainer | {"bf16": False, "use_cpu": True}
         checked = RunConfig(**{**vars(config), "trainer": settings})
         trainer_arguments(checked, source, RunFolder(Path(folder)))
+
+
+def check_splits(task: TaskRow) -> None:
+    """Whether the splits that are reported and validated on exist, without loading them.
+
+    Raises:
+        ValueError: naming the first split or task that does not.
+    """
+    for name in (*task.splits, *task.validation):
+        other, _, split = name.rpartition("/")
+        options = task.evaluation_options.get(other, {}) if other else task.options
+        known = load_task(other or task.task, **options).splits
+        if split not in known:
+            raise ValueError(
+                f"task {task.name!r} is evaluated on {name!r}, but the splits of "
+                f"{other or task.task} are {', '.join(known)}."
+            )

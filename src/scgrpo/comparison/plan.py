@@ -1,7 +1,7 @@
 """From a comparison to the commands that make it, each with the files that show it done."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Step:
     log: Path
     after: tuple[str, ...] = ()
     """Names of the steps that must be done before."""
+    launcher: str = ""
+    """What runs it in place of one Python process."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class TrainingRun:
         return self.comparison.folder / self.name
 
     def records(self, split: str) -> Path:
-        return self.folder / "records" / f"{split}.jsonl"
+        return self.folder / "records" / _file_name(split)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class TrainingRun:
             done=self.folder / "model" / "config.json",
             log=self.comparison.folder / "logs" / f"{self.name.replace('/', '_')}.log",
             after=_builds(self.comparison, self.config),
+            launcher=self.comparison.launcher,
         )
 
     def write_config(self) -> None:
@@ -89,7 +92,7 @@ class TrainingRun:
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
-    def evaluations(self, splits: Iterable[tuple[str, int]]) -> Iterator[Step]:
+    def evaluations(self, splits: Iterable[tuple[str, int | None]]) -> Iterator[Step]:
         for split, problems in splits:
             yield evaluation(
                 self.comparison,
@@ -107,17 +110,36 @@ def evaluation(
     task: TaskRow,
     name: str,
     model: str,
-    split: tuple[str, int],
+    split: tuple[str, int | None],
     records: Path,
     after: tuple[str, ...],
 ) -> Step:
     """The step that samples a model on a split of a task."""
-    arguments = ["evaluate", model, "--task", task.task, "--split", split[0]]
-    arguments += ["--task-options", json.dumps(task.options), "-k", str(comparison.k)]
-    arguments += ["--limit", str(split[1]), "--seed", str(comparison.seed)]
-    arguments += ["--batch-tokens", str(comparison.batch_tokens), "--output", str(records)]
+    where, problems = split
+    other, _, part = where.rpartition("/")
+    options = task.evaluation_options.get(other, {}) if other else task.options
+    flags = {
+        "task": other or task.task,
+        "split": part,
+        "task_options": options,
+        "limit": problems,
+        "seed": comparison.seed,
+        "output": str(records),
+        **comparison.evaluation,
+    }
+    arguments = ["evaluate", model, "-k", str(comparison.k), *_flags(flags)]
     log = comparison.folder / "logs" / f"evaluate_{name.replace('/', '_')}.log"
     return Step(f"evaluate {name}", arguments, records, log, after)
+
+
+def _flags(values: Mapping[str, Any]) -> list[str]:
+    """`--key value` for each, mappings as JSON, null left out."""
+    pairs = (
+        (f"--{name.replace('_', '-')}", json.dumps(v) if isinstance(v, dict) else str(v))
+        for name, v in values.items()
+        if v is not None
+    )
+    return [text for pair in pairs for text in pair]
 
 
 def model_path(comparison: Comparison, name: str) -> str:
@@ -130,10 +152,7 @@ def model_steps(comparison: Comparison) -> list[Step]:
     steps = []
     for name, options in comparison.models.items():
         folder = comparison.folder / "models" / name
-        arguments = ["build-base", str(folder)]
-        for option, value in options.items():
-            text = json.dumps(value) if isinstance(value, dict) else str(value)
-            arguments += [f"--{option.replace('_', '-')}", text]
+        arguments = ["build-base", str(folder), *_flags(options)]
         log = comparison.folder / "logs" / f"build_{name}.log"
         steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
     for task in comparison.tasks.values():
@@ -148,7 +167,11 @@ def model_steps(comparison: Comparison) -> list[Step]:
 
 def base_records(comparison: Comparison, task: TaskRow, split: str) -> Path:
     """Records of the untrained model."""
-    return comparison.folder / task.name / BASE / "records" / f"{split}.jsonl"
+    return comparison.folder / task.name / BASE / "records" / _file_name(split)
+
+
+def _file_name(split: str) -> str:
+    return f"{split.replace('/', '_')}.jsonl"
 
 
 def sweep_runs(comparison: Comparison) -> list[TrainingRun]:
@@ -240,7 +263,7 @@ def main_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
     return _steps((run, run.task.splits) for run in runs)
 
 
-def _steps(runs: Iterable[tuple[TrainingRun, dict[str, int]]]) -> list[Step]:
+def _steps(runs: Iterable[tuple[TrainingRun, dict[str, int | None]]]) -> list[Step]:
     steps = []
     for run, splits in runs:
         run.write_config()

@@ -10,7 +10,7 @@ the M active tokens of one optimizer step, float32 and without gradient:
     logp          log-probability of the sampled token, nats
     advantage     of the token's rollout
 
-and `scale`, the function of section 3 that turns a signal into its c. It returns weights `(M)` of at
+and `scale`, the function of section 3 that turns a signal into its c. It returns weights `(M)`, at
 least 0. A weight of your own is named by `weight="path.py:function"`."""
 
 import inspect

@@ -104,11 +104,11 @@ def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> S
     return SCGRPOConfig(output_dir=str(folder.checkpoints), **fields)
 
 
-def load_policy(name: str) -> tuple[PreTrainedModel, Any]:
-    """Model in float32 and tokenizer, by hub id, folder, or `tiny` for the shipped base."""
+def load_policy(name: str, dtype: str = "float32") -> tuple[PreTrainedModel, Any]:
+    """Model and tokenizer, by hub id, folder, or `tiny` for the shipped base."""
     path = str(TINY_BASE) if name == "tiny" else name
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
         return model, AutoTokenizer.from_pretrained(path, padding_side="left")
     except OSError as error:
         raise ValueError(
@@ -146,7 +146,7 @@ def _build_trainer(
     folder: RunFolder,
     callbacks: Sequence[TrainerCallback],
 ) -> SCGRPOTrainer:
-    model, tokenizer = load_policy(config.model)
+    model, tokenizer = load_policy(config.model, config.dtype)
     trainer = SCGRPOTrainer(
         model,
         source.verify if source.environment is None else None,
@@ -154,6 +154,7 @@ def _build_trainer(
         source.train,
         processing_class=tokenizer,
         environment_factory=source.environment,
+        peft_config=_adapter(config.lora),
     )
     trainer.inspected_rollouts = INSPECTED_ROLLOUTS
     main = trainer.accelerator.is_main_process
@@ -167,6 +168,19 @@ def _build_trainer(
     for callback in (RunFolderCallback(folder), *callbacks):
         trainer.add_callback(callback)
     return trainer
+
+
+def _adapter(options: dict[str, Any]) -> Any:
+    if not options:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ImportError("lora needs peft; pip install 'scgrpo[lora]'.") from error
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
+    except TypeError as error:
+        raise ValueError(f"lora is {options}, which peft.LoraConfig refuses: {error}.") from error
 
 
 def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:

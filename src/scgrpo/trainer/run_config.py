@@ -27,6 +27,14 @@ class RunConfig:
     model: str = field(
         default="tiny", metadata={"help": "Hub id or local folder; `tiny` is the shipped base."}
     )
+    dtype: str = field(
+        default="float32",
+        metadata={"help": "Weights that are trained: float32, or bfloat16 to halve the memory."},
+    )
+    lora: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "Arguments of peft.LoraConfig, to train an adapter: {r: 64}."},
+    )
     output_dir: str = field(default="runs", metadata={"help": "Where run folders are kept."})
     name: str | None = field(
         default=None, metadata={"help": "Folder of this run; PRESET-TASK-sSEED by default."}
