@@ -295,7 +295,8 @@ def test_the_signal_of_the_docs(tmp_path):
     )
     expected = kl / (kl + torch.quantile(kl, 0.75)) * (-logp).clamp(max=1)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-    assert all(r["entropy"] is not None for r in scored)
+    # What no weight asks for is not computed for its sake.
+    assert all(r["entropy"] is None and r["disagreement"] is None for r in scored)
 
 
 def test_several_references_are_averaged_or_the_largest(tmp_path):
