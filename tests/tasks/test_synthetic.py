@@ -61,13 +61,17 @@ def test_one_wrong_digit_in_any_sum_is_rejected(numbers, seed):
 def test_task_proves_itself():
     task = load_task("synthetic")
     assert isinstance(task, Task) and "synthetic" in available_tasks()
-    task.validate()
+    proof = task.validate()
+    assert proof.ok and proof.rows == proof.gold == 64 and proof.damaged == 64 * 7
+    assert task.splits == ("train", "heldout", "ood")
+    assert task.data_state("train").state == "present"
 
 
 def test_a_lenient_verifier_would_be_caught(monkeypatch):
     monkeypatch.setattr("scgrpo.tasks.synthetic.task.is_correct", lambda *_: True)
-    with pytest.raises(AssertionError, match="accepted"):
-        SyntheticTask().validate()
+    proof = SyntheticTask().validate(limit=2)
+    assert not proof.ok and len(proof.disagreements) == proof.damaged == 14
+    assert all((d.expected, d.reward) == (0.0, 1.0) for d in proof.disagreements)
 
 
 def test_verify_is_a_trl_reward_function():

@@ -11,13 +11,12 @@ from rich.table import Table
 
 REQUIRED = (
     "scgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "numpy", "scipy",
-    "pyarrow", "typer", "rich",
+    "pyarrow", "math-verify", "pebble", "typer", "rich",
 )  # fmt: skip
 OPTIONAL = {
     "peft": "no LoRA; pip install 'scgrpo[lora]'",
     "vllm": "generation by transformers, several times slower on a GPU; pip install 'scgrpo[vllm]'",
     "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
-    "math_verify": "no mathematical answers; pip install math-verify",
     "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
 }
 PROGRAMS = {

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class EvaluationRequest:
     task: str
     task_options: str
     k: int
-    split: str
+    split: str | None
     limit: int | None
     temperature: float
     max_new_tokens: int | None
@@ -48,6 +48,7 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     console = console or Console()
     quiet()
     task = find_task(request.task, request.task_options)
+    request = replace(request, split=request.split or default_split(task))
     path = find_model(request.model)
     with console.status("loading the model ...") if console.is_terminal else nullcontext():
         model, tokenizer = _load(path)
@@ -66,6 +67,7 @@ def _draw(
 ) -> list[Record]:
     from scgrpo.evaluation.run import evaluate
 
+    assert request.split is not None
     defaults = getattr(task, "trainer_defaults", {})
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
@@ -110,6 +112,12 @@ def find_task(name: str, options: str = "{}") -> Any:
 
     require_known("task", name, available_tasks())
     return load_task(name, **read_mapping("task-options", options))
+
+
+def default_split(task: Any) -> str:
+    """The split that a task is evaluated on."""
+    splits: tuple[str, ...] = getattr(task, "evaluation_splits", ("heldout",))
+    return splits[0]
 
 
 def find_model(name: str) -> str:

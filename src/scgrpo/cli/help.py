@@ -13,6 +13,7 @@ EPILOG = """[bold]First steps[/]
   scgrpo train --config run.yaml --seed 1      one run
   scgrpo evaluate runs/NAME --task synthetic   its Avg@8 and Pass@8
   scgrpo report runs/NAME                      where its credit went
+  scgrpo tasks                                 what it can be trained on
 
 [bold]Exit codes[/]
   0 done, 1 failed, 2 a mistake in what was asked,

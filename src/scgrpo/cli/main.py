@@ -102,7 +102,9 @@ def evaluate(
         str, typer.Option(help="Options of the task, as YAML: '{steps: 4}'.")
     ] = "{}",
     k: Annotated[int, typer.Option("-k", min=1, help="Samples of each problem.")] = 8,
-    split: Annotated[str, typer.Option(help="train, heldout or ood.")] = "heldout",
+    split: Annotated[
+        str | None, typer.Option(help="Split of the task; its first evaluation split by default.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many problems.")
     ] = None,
@@ -149,6 +151,31 @@ def compare(
     from scgrpo.cli.evaluate import run_comparison
 
     run_comparison(first, second, split)
+
+
+@app.command()
+@guarded
+def tasks(
+    validate: Annotated[
+        str | None,
+        typer.Option(help="Verify gold answers and damaged ones of this task's data instead."),
+    ] = None,
+    task_options: Annotated[
+        str, typer.Option(help="Options of that task, as YAML: '{data: path}'.")
+    ] = "{}",
+    split: Annotated[str | None, typer.Option(help="Split to validate on.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+) -> None:
+    """Show the tasks that there are, and whether their data is here.
+
+    For example: scgrpo tasks --validate gsm8k --task-options '{data: test.jsonl}'
+    """
+    from scgrpo.cli.tasks import run_validation, show_tasks
+
+    if validate is None:
+        show_tasks()
+    elif not run_validation(validate, task_options, split, limit):
+        raise typer.Exit(1)
 
 
 @app.command()

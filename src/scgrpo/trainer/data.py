@@ -25,6 +25,8 @@ class Source:
     guide: str
     trainer_defaults: dict[str, Any] = field(default_factory=dict)
     """SCGRPOConfig fields that suit this source, such as the length of a completion."""
+    environment: Callable[[], Any] | None = None
+    """For agent tasks: TRL's `environment_factory`; its `get_reward` replaces `verify`."""
 
 
 def load_source(config: RunConfig) -> Source:
@@ -44,14 +46,23 @@ def load_source(config: RunConfig) -> Source:
 
 def _task_source(config: RunConfig) -> Source:
     task = load_task(config.task or "synthetic", **config.task_options)
-    splits = ("heldout", "ood") if config.eval_steps else ()
+    if task.training_split is None:
+        raise ValueError(
+            f"task {task.name!r} is a benchmark without a training split; train on another task "
+            "(`scgrpo tasks` lists them) and evaluate on this one."
+        )
+    train = task.rows(task.training_split)
+    # Evaluation during training is single-turn: an agent task is evaluated by `scgrpo evaluate`.
+    evaluates = config.eval_steps and task.environment is None
+    splits = task.evaluation_splits if evaluates else ()
     held_out = {split: _first(task.rows(split), config.eval_problems) for split in splits}
     return Source(
-        train=task.rows("train"),
+        train=train,
         evaluation=held_out,
         verify=task.verify,
         guide=task.guide,
-        trainer_defaults=dict(getattr(task, "trainer_defaults", {})),
+        trainer_defaults=dict(task.trainer_defaults),
+        environment=task.environment,
     )
 
 

@@ -146,7 +146,14 @@ def _build_trainer(
     callbacks: Sequence[TrainerCallback],
 ) -> SCGRPOTrainer:
     model, tokenizer = load_policy(config.model)
-    trainer = SCGRPOTrainer(model, source.verify, args, source.train, processing_class=tokenizer)
+    trainer = SCGRPOTrainer(
+        model,
+        source.verify if source.environment is None else None,
+        args,
+        source.train,
+        processing_class=tokenizer,
+        environment_factory=source.environment,
+    )
     trainer.inspected_rollouts = INSPECTED_ROLLOUTS
     main = trainer.accelerator.is_main_process
     trainer.rollout_sink = folder.write_rollouts if main else lambda step, records: None

@@ -3,12 +3,19 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from datasets import Dataset
 
-from scgrpo.tasks.base import completion_text
+from scgrpo.tasks.base import (
+    Disagreement,
+    Task,
+    Validation,
+    check_split,
+    completion_text,
+    read_options,
+)
 from scgrpo.tasks.synthetic.solutions import (
     STEP_TOKENS,
     is_correct,
@@ -17,7 +24,6 @@ from scgrpo.tasks.synthetic.solutions import (
     write_solution,
 )
 
-SPLITS = ("train", "heldout", "ood")
 HELD_OUT_SHARE = 0.2
 LARGEST = 20
 PATIENCE = 10_000
@@ -57,20 +63,16 @@ class SyntheticOptions:
                 raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
 
 
-class SyntheticTask:
+class SyntheticTask(Task):
     """Add numbers by steps, in any order; a wrong step ruins the answer."""
 
     name = "synthetic"
+    family = "synthetic"
     guide = "synthetic"
+    evaluation_splits = ("heldout", "ood")
 
     def __init__(self, **options: Any) -> None:
-        known = [spec.name for spec in fields(SyntheticOptions)]
-        for option in options:
-            if option not in known:
-                raise ValueError(
-                    f"the synthetic task has no option {option!r}; it has {', '.join(known)}."
-                )
-        self.options = SyntheticOptions(**options)
+        self.options = read_options(SyntheticOptions, self.name, options)
 
     @property
     def trainer_defaults(self) -> dict[str, Any]:
@@ -94,8 +96,7 @@ class SyntheticTask:
         Raises:
             ValueError: for an unknown split.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split is {split!r}; the synthetic task has {', '.join(SPLITS)}.")
+        check_split(self, split)
         rng = random.Random(f"{self.options.seed}/{split}")
         problems: dict[str, list[int]] = {}
         in_vain = 0
@@ -116,19 +117,24 @@ class SyntheticTask:
             for completion, numbers in zip(completions, problems, strict=True)
         ]
 
-    def validate(self) -> None:
-        """Prove the verifier on gold solutions and on damaged ones.
-
-        Raises:
-            AssertionError: if it errs.
-        """
+    def validate(self, split: str | None = None, limit: int | None = None) -> Validation:
+        """Verify gold solutions and damaged ones of the first 64 held-out problems."""
         rng = random.Random(0)
-        for row in self.rows("heldout").select(range(min(64, self.options.heldout_size))):
-            numbers = row["numbers"]
-            gold = write_solution(numbers, rng, words=routine_words(self.options.routine))
-            assert is_correct(gold, numbers), f"refused {gold!r} for {numbers}"
-            for damaged in damage(gold, numbers, rng):
-                assert not is_correct(damaged, numbers), f"accepted {damaged!r} for {numbers}"
+        rows = self.rows(split or "heldout")
+        words = routine_words(self.options.routine)
+        checked: list[tuple[str, list[int], str, bool]] = []
+        for row in rows.select(range(min(limit or 64, len(rows)))):
+            gold = write_solution(row["numbers"], rng, words=words)
+            wrong = damage(gold, row["numbers"], rng)
+            checked.append((row["problem_id"], row["numbers"], gold, True))
+            checked.extend((row["problem_id"], row["numbers"], text, False) for text in wrong)
+        disagreements = tuple(
+            Disagreement(problem, text, float(right), float(not right))
+            for problem, numbers, text, right in checked
+            if is_correct(text, numbers) != right
+        )
+        gold_count = sum(right for *_, right in checked)
+        return Validation(gold_count, gold_count, len(checked) - gold_count, disagreements)
 
     def _additions(self, split: str, rng: random.Random) -> int:
         most = self.options.steps

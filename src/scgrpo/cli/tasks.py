@@ -1,0 +1,114 @@
+"""`scgrpo tasks`: what can be trained and evaluated on, and whether verifiers can be trusted."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scgrpo.cli.evaluate import find_task
+from scgrpo.cli.quiet import quiet
+from scgrpo.tasks import available_tasks, load_task
+from scgrpo.tasks.base import Task, Validation
+
+COLOURS = {"present": "green", "downloadable": "cyan", "missing": "yellow", "broken": "red"}
+SHOWN = 20
+"""Disagreements that are printed."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is known of one task."""
+
+    name: str
+    family: str = ""
+    training: str = ""
+    evaluation: str = ""
+    state: str = "broken"
+    detail: str = ""
+
+
+def show_tasks(console: Console | None = None) -> None:
+    """One row a task, with those of other installed packages."""
+    table = Table("task", "family", "trains on", "evaluates on", "data", "where, or how to get it")
+    for line in map(describe, available_tasks()):
+        state = f"[{COLOURS[line.state]}]{line.state}[/]"
+        texts = (line.name, line.family, line.training, line.evaluation)
+        table.add_row(*map(escape, texts), state, escape(line.detail))
+    console = console or Console()
+    console.print(table)
+    console.print(
+        "Use one: scgrpo train --task NAME, scgrpo evaluate MODEL --task NAME", style="dim"
+    )
+
+
+def describe(name: str) -> Line:
+    """A task's line; a task that cannot be loaded says why."""
+    try:
+        task = load_task(name)
+        states = {split: task.data_state(split) for split in task.splits}
+    except Exception as error:  # tasks are plug-ins, which may fail in any way
+        return Line(name, detail=f"{type(error).__name__}: {error}")
+    details: dict[str, list[str]] = {}
+    for split, state in states.items():
+        details.setdefault(state.detail, []).append(split)
+    worst = max((state.state for state in states.values()), key=list(COLOURS).index)
+    return Line(
+        task.name,
+        task.family,
+        task.training_split or "-",
+        ", ".join(task.evaluation_splits) or "-",
+        worst,
+        "; ".join(
+            detail if len(details) == 1 else f"{', '.join(splits)}: {detail}"
+            for detail, splits in details.items()
+        ),
+    )
+
+
+def run_validation(
+    name: str,
+    options: str = "{}",
+    split: str | None = None,
+    limit: int | None = None,
+    console: Console | None = None,
+) -> bool:
+    """Validate a task's verifier and show the numbers.
+
+    Returns:
+        Whether it erred nowhere.
+
+    Raises:
+        ValueError: for an unknown task or split, or data that cannot be had.
+    """
+    console = console or Console()
+    quiet()
+    task: Task = find_task(name, options)
+    result = task.validate(split, limit)
+    console.print(validation_table(name, result))
+    for case in result.disagreements[:SHOWN]:
+        console.print(
+            f"{case.problem_id}: reward {case.reward:g}, expected {case.expected:g}: "
+            f"{case.answer[:200]!r}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if len(result.disagreements) > SHOWN:
+        console.print(f"... and {len(result.disagreements) - SHOWN} more")
+    return result.ok
+
+
+def validation_table(name: str, result: Validation) -> Table:
+    """The numbers of one validation."""
+    missed = sum(case.expected > 0 for case in result.disagreements)
+    fooled = len(result.disagreements) - missed
+    table = Table("answers", "verified", "as it should be", "disagreements", title=name)
+    table.add_row(
+        f"right, of {result.rows} rows",
+        str(result.gold),
+        f"{result.gold - missed} accepted",
+        str(missed),
+    )
+    table.add_row("wrong", str(result.damaged), f"{result.damaged - fooled} refused", str(fooled))
+    return table

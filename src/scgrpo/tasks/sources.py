@@ -1,0 +1,249 @@
+"""Where a task's rows come from: a data set of the hub, or local files of the same schema."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scgrpo.tasks.base import DataState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Words of file names that say which split a file is, and the hub's word for it."""
+CURE = "--task-options '{data: PATH}' (in a run: --task_options.data PATH)"
+
+Data = str | Path | Mapping[str, str | Path] | None
+"""A task's option `data`: one file or folder, or one for each split; None for the hub."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of the hub, and the columns that a task needs of it."""
+
+    hub_id: str
+    columns: Mapping[str, tuple[str, ...]]
+    """The task's name of each column -> names that it has in published copies, tried in order.
+
+    A name may lead into nested columns: `reward_model.ground_truth`, `prompt.0.content`."""
+    split: str = "train"
+    """Name of the split on the hub."""
+    config: str | None = None
+    revision: str | None = None
+    """Commit, tag or branch; None for the newest."""
+    optional: frozenset[str] = frozenset()
+    """Columns that may be missing; they are then left out."""
+
+    def __str__(self) -> str:
+        config = f", config {self.config}" if self.config else ""
+        revision = f", revision {self.revision}" if self.revision else ""
+        return f"{self.hub_id} (split {self.split}{config}{revision})"
+
+
+def load_rows(source: Source, path: str | Path | None = None) -> "Dataset":
+    """The source's rows, with the columns under the task's names and no others.
+
+    Args:
+        source: what to load, and the schema.
+        path: local file or folder that replaces the hub; of a folder, the files of the split.
+
+    Raises:
+        ValueError: for files that are missing, empty, unreadable or of another schema, or a hub
+            that cannot be reached.
+    """
+    rows = _from_hub(source) if path is None else _from_files(local_files(source, path), path)
+    place = str(source) if path is None else str(path)
+    if len(rows) == 0:
+        raise ValueError(f"{place} is empty (0 rows); give data of {source.hub_id} with {CURE}.")
+    return _select(rows, source, place)
+
+
+def local_path(data: Data, split: str) -> Path | None:
+    """The local file or folder of a split, None where the hub is meant.
+
+    Raises:
+        ValueError: for a mapping without the split, or a value that is no path.
+    """
+    if data is None:
+        return None
+    if isinstance(data, Mapping):
+        if split not in data:
+            raise ValueError(
+                f"data has no path for split {split!r} (it has: {', '.join(map(str, data))}); add "
+                f"one: data: {{{split}: PATH}}."
+            )
+        data = data[split]
+    if not isinstance(data, str | Path) or not str(data):
+        raise ValueError(f"data is {data!r}; it must be a path, or a mapping {{split: path}}.")
+    return Path(data).expanduser()
+
+
+def data_state(source: Source, path: str | Path | None = None) -> DataState:
+    """Whether the rows are here, on the hub, or missing; asks no network."""
+    if path is not None:
+        try:
+            files = local_files(source, path)
+        except ValueError as error:
+            return DataState("missing", str(error))
+        return DataState("present", ", ".join(map(str, files)))
+    from datasets import config
+
+    if cache_folder(source.hub_id).is_dir():
+        return DataState("present", f"{source.hub_id} in the cache of datasets")
+    if config.HF_HUB_OFFLINE:
+        return DataState(
+            "missing", f"{source.hub_id} is not cached and HF_HUB_OFFLINE is set; give {CURE}"
+        )
+    return DataState("downloadable", f"{source.hub_id} from the hub")
+
+
+def cache_folder(hub_id: str) -> Path:
+    """Where `datasets` keeps what it prepared of a hub data set and finds it when offline."""
+    from datasets import config
+    from datasets.naming import camelcase_to_snakecase
+
+    *owner, name = hub_id.split("/")
+    return Path(config.HF_DATASETS_CACHE) / "___".join([*owner, camelcase_to_snakecase(name)])
+
+
+def local_files(source: Source, path: str | Path) -> list[Path]:
+    """The files at a path; of a folder, those of the source's split and of one format.
+
+    Raises:
+        ValueError: if there are none, or none of the split.
+    """
+    path = Path(path)
+    if path.is_file():
+        _format(path)
+        return [path]
+    if not path.is_dir():
+        raise ValueError(
+            f"data is {str(path)!r}, which does not exist; give a file or folder in the schema of "
+            f"{source.hub_id}."
+        )
+    files = sorted(f for f in path.rglob("*") if f.is_file() and _suffix(f) in FORMATS)
+    if not files:
+        raise ValueError(f"the folder {path} holds no {', '.join(FORMATS)} file; check data.")
+    wanted = SPLIT_WORDS.get(source.split, source.split)
+    named = [f for f in files if wanted in _split_words(f.relative_to(path))]
+    chosen = named or [f for f in files if not _split_words(f.relative_to(path))]
+    if not chosen:
+        raise ValueError(
+            f"the folder {path} has no file of the split {source.split!r} (it has: "
+            f"{', '.join(str(f.relative_to(path)) for f in files[:8])}); give the file itself."
+        )
+    if len({_format(f) for f in chosen}) > 1:
+        raise ValueError(
+            f"the folder {path} holds the split {source.split!r} in several formats "
+            f"({', '.join(f.name for f in chosen[:8])}); give the file itself."
+        )
+    return chosen
+
+
+def _split_words(path: Path) -> set[str]:
+    words = re.split(r"[^a-z]+", str(path).lower())
+    return {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def _format(path: Path) -> str:
+    if _suffix(path) not in FORMATS:
+        raise ValueError(
+            f"data is {str(path)!r}; it must be a folder or a file that ends in "
+            f"{', '.join(FORMATS)}, or one of these with .gz."
+        )
+    return FORMATS[_suffix(path)]
+
+
+def _from_files(files: list[Path], path: str | Path) -> "Dataset":
+    from datasets import load_dataset
+
+    if all(f.stat().st_size == 0 for f in files):
+        raise ValueError(f"{path} is empty (0 bytes); check how it was written.")
+    try:
+        return load_dataset(_format(files[0]), data_files=[str(f) for f in files], split="train")
+    except Exception as error:  # each format's parser raises its own kinds
+        raise ValueError(
+            f"{path} cannot be read as {_format(files[0])} ({_reason(error)}); check the file."
+        ) from error
+
+
+def _from_hub(source: Source) -> "Dataset":
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(
+            source.hub_id, source.config, split=source.split, revision=source.revision
+        )
+    except Exception as error:  # the hub, the network and the builders raise dozens of kinds
+        raise ValueError(
+            f"{source} cannot be loaded from the hub ({_reason(error)}); fetch it where there is a "
+            f"network, or give a local copy of the same schema with {CURE}."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    return text.rstrip(".")
+
+
+def _select(rows: "Dataset", source: Source, place: str) -> "Dataset":
+    import pyarrow as pa
+    from datasets import Dataset
+
+    table = rows.data.table  # as it was read: nothing is selected or shuffled yet
+    chosen: dict[str, Any] = {}
+    for name, published in source.columns.items():
+        found = [c for c in (nested_column(table, p) for p in published) if c is not None]
+        if found:
+            chosen[name] = found[0]
+        elif name not in source.optional:
+            raise ValueError(
+                f"{place} has no column {' or '.join(map(repr, published))} (it has: "
+                f"{', '.join(table.column_names)}); give data in the schema of {source.hub_id} "
+                f"with {CURE}."
+            )
+    return Dataset(pa.table(chosen))
+
+
+def nested_column(table: "pa.Table", path: str) -> "pa.ChunkedArray | None":
+    """A column by its name, or by a dotted path through structs and lists; None if not there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if path in table.column_names:
+        return table[path]
+    first, *steps = path.split(".")
+    if first not in table.column_names:
+        return None
+    column = table[first]
+    for step in steps:
+        kind = column.type
+        if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
+            column = pc.struct_field(column, step)
+        elif step.isdigit() and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+            shortest = pc.min(pc.list_value_length(column)).as_py()
+            if shortest is not None and shortest <= int(step):
+                return None
+            column = pc.list_element(column, int(step))
+        else:
+            return None
+    return column
