@@ -38,6 +38,11 @@ class SandboxPool:
         self._starter.start()
         atexit.register(self.close)
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether it is open and belongs to this process: a fork has none of its threads."""
+        return not self._is_closed.is_set() and os.getpid() == self._owner
+
     @contextmanager
     def sandbox(self) -> Iterator[Sandbox]:
         """A fresh, warm sandbox, which ends with the block.
@@ -53,7 +58,7 @@ class SandboxPool:
 
     def close(self) -> None:
         """End the sandboxes in store; those in use end with their blocks. May be called again."""
-        if self._is_closed.is_set() or os.getpid() != self._owner:
+        if not self.is_mine:
             return
         self._is_closed.set()
         self._wanted.release()
@@ -65,7 +70,7 @@ class SandboxPool:
         atexit.unregister(self.close)
 
     def _take(self) -> Sandbox:
-        if self._is_closed.is_set() or os.getpid() != self._owner:
+        if not self.is_mine:
             raise SandboxError("this pool of sandboxes is closed, or belongs to another process")
         for attempt in range(ATTEMPTS):
             item = self._store.get()

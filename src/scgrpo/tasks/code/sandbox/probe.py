@@ -1,17 +1,21 @@
 """Whether programs can be isolated on this machine, and what to do where they cannot."""
 
 import functools
+import logging
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
+from scgrpo.tasks.code.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
 from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
 from scgrpo.tasks.code.sandbox.limits import Limits
 from scgrpo.tasks.code.sandbox.process import Sandbox, SandboxError
 
+logger = logging.getLogger(__name__)
+
+KINDS = ("bubblewrap", "subprocess")
 OLDEST = (0, 7)
 INSTALL = "apt-get install bubblewrap (Debian, Ubuntu) or dnf install bubblewrap (Fedora, RHEL)"
 SYSCTLS = {
@@ -25,6 +29,27 @@ CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 class NoIsolation(ValueError):
     """Programs cannot be isolated here; the message holds the cure."""
+
+
+def choose_backend(kind: str = "bubblewrap") -> Backend:
+    """The backend of this name.
+
+    Args:
+        kind: `bubblewrap`, or `subprocess` to give up isolation, which is warned of.
+
+    Raises:
+        NoIsolation: where bubblewrap does not work.
+        ValueError: for another name.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"sandbox is {kind!r}; it is bubblewrap, or subprocess for no isolation.")
+    if kind == "bubblewrap":
+        return BubblewrapBackend(find_isolation())
+    logger.warning(
+        "sandbox=subprocess: generated programs run WITHOUT isolation, and read and write "
+        "whatever this user may; use it only on a machine that you can lose."
+    )
+    return SubprocessBackend()
 
 
 @functools.cache

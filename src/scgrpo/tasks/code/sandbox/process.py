@@ -118,7 +118,7 @@ class Sandbox:
         Raises:
             ProgramEnded: if the sandbox is gone.
         """
-        cpu, wall = self._times(cpu_seconds)
+        cpu, wall = self.times(cpu_seconds)
         job = {
             "job": "run",
             "source": source,
@@ -134,6 +134,12 @@ class Sandbox:
             return _read_run(answer, cpu)
         except (KeyError, TypeError, ValueError) as error:
             raise ProgramEnded("forged answer") from error
+
+    def times(self, cpu_seconds: float | None = None) -> tuple[float, float]:
+        """Limits of processor time and time on the clock of one test, in seconds."""
+        if cpu_seconds is None:
+            return self.limits.cpu_seconds, self.limits.wall
+        return cpu_seconds, self.limits.wall * cpu_seconds / self.limits.cpu_seconds
 
     def ask(self, message: Any, seconds: float) -> Any:
         """Send a message and wait for its answer.
@@ -176,11 +182,6 @@ class Sandbox:
         finally:
             if self._running.process.stderr:
                 self._running.process.stderr.close()
-
-    def _times(self, cpu_seconds: float | None) -> tuple[float, float]:
-        if cpu_seconds is None:
-            return self.limits.cpu_seconds, self.limits.wall
-        return cpu_seconds, self.limits.wall * cpu_seconds / self.limits.cpu_seconds
 
     def _complaint(self, error: Exception) -> str:
         """What the process wrote before it ended; the error itself if it lives on."""

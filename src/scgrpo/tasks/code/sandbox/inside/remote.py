@@ -88,10 +88,13 @@ def check(link: Channel, job: dict[str, Any]) -> None:
             raise (kind if is_error else RuntimeError)(message)
         return values.from_tree(answer["value"], lambda number: Remote(ask, number))
 
-    passed = 0
+    namespace: dict[str, Any] = {"__name__": "check"}
     try:
-        namespace = {"__name__": "check"}
         exec(job["helpers"], namespace)
+    except Exception as error:
+        link.send({"broken": _describe(error)})
+        return
+    try:
         for name in job["names"]:
             namespace[name] = ask({"do": "name", "name": name})
         exec(job["setup"], namespace)
