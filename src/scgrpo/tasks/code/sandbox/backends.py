@@ -1,7 +1,9 @@
 """Starting and ending the processes of a sandbox: isolated by bubblewrap, or not at all."""
 
+import compileall
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ from scgrpo.tasks.code.sandbox.limits import Limits
 from scgrpo.tasks.code.sandbox.seccomp import Filters, build_filters
 
 END_SECONDS = 10.0
+REPORT_SECONDS = 30.0
 FIXED_PROCESSES = 3
 """Bubblewrap's own, the driver and the program, which the cap on processes allows on top."""
 
@@ -64,6 +67,8 @@ class BubblewrapBackend:
     def __init__(self, isolation: Bubblewrap, *, seccomp: bool = True) -> None:
         self.isolation = isolation
         self.filters = build_filters() if seccomp else None
+        # A driver cannot write what it compiled, so it would compile itself at every start.
+        compileall.compile_dir(bubblewrap.INSIDE, quiet=2)
 
     def start(self, limits: Limits, packages: tuple[str, ...], channel: int) -> Running:
         """See `Backend`."""
@@ -163,12 +168,18 @@ def _readable(filters: Filters | None) -> Iterator[int | None]:
 
 def _first_process(info: int) -> int | None:
     """Handle of the first process of the sandbox's process namespace; None if there is none."""
-    with open(info, encoding="utf-8") as report:
-        text = report.read()
+    text = b""
     try:
+        while b"}" not in text and select.select([info], [], [], REPORT_SECONDS)[0]:
+            piece = os.read(info, 4096)
+            if not piece:
+                return None
+            text += piece
         return os.pidfd_open(json.loads(text)["child-pid"])
     except (ValueError, KeyError, ProcessLookupError):
         return None
+    finally:
+        os.close(info)
 
 
 def _end_namespace(process: "subprocess.Popen[bytes]", first: int | None) -> None:

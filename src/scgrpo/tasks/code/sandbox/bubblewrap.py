@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,9 @@ class Bubblewrap:
             parts += _read_only_system(path)
         if not Path(sys.base_prefix).is_relative_to("/usr"):
             parts += [*_parents(Path(sys.base_prefix)), *_read_only(sys.base_prefix)]
+        for place in _package_folders():
+            # Whatever is installed may hold a benchmark's answers, ours too.
+            parts += ["--tmpfs", place, "--remount-ro", place]
         parts += ["--perms", "0755", "--dir", CODE, *_read_only(INSIDE, f"{CODE}/inside")]
         parts += ["--perms", "0755", "--dir", PACKAGES]
         for path in package_paths(packages):
@@ -81,7 +85,7 @@ class Bubblewrap:
 
     def _namespaces(self) -> list[str]:
         parts = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
-        parts += ["--unshare-cgroup-try"]
+        parts += ["--unshare-cgroup-try", "--hostname", "sandbox"]
         if self.as_root:
             kept = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID")
             return [*parts, "--cap-drop", "ALL", *kept]
@@ -134,6 +138,17 @@ def _parents(path: Path) -> list[str]:
         if parent != Path("/") and not parent.is_relative_to("/usr"):
             parts += ["--perms", "0755", "--dir", str(parent)]
     return parts
+
+
+def _package_folders() -> list[str]:
+    """Where packages are installed among the folders that the sandbox shows."""
+    bases = {"base": sys.base_prefix, "platbase": sys.base_prefix}
+    installed = {sysconfig.get_path(kind, vars=bases) for kind in ("purelib", "platlib")}
+    shown = [Path(sys.base_prefix), Path("/usr")]
+    system = (*Path("/usr/lib").glob("python3*"), *Path("/usr/local/lib").glob("python3*"))
+    installed |= {str(p / name) for p in system for name in ("dist-packages", "site-packages")}
+    places = sorted(place for place in installed if Path(place).is_dir())
+    return [p for p in places if any(Path(p).is_relative_to(folder) for folder in shown)]
 
 
 def _tmpfs(path: str, megabytes: int) -> list[str]:

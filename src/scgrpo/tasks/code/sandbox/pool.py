@@ -96,3 +96,5 @@ class SandboxPool:
                 self._store.put(Sandbox(self.backend, self.limits, self.packages))
             except SandboxError as error:
                 self._store.put(error)
+            except Exception as error:  # else whoever waits for a sandbox would wait for ever
+                self._store.put(SandboxError(f"{type(error).__name__}: {error}"))

@@ -97,7 +97,7 @@ def _become_program(job: dict[str, Any], config: dict[str, Any], spool: list[int
             os.setsid()
         os.chdir(config["scratch"])
         sys.argv = job["argv"]
-        guard.limit_cpu(job["cpu_seconds"])
+        guard.limit_cpu(job["cpu_seconds"], for_good=True)
         guard.confine(config)
         remote.load(job["source"], job["prelude"], "__main__")
         code = 0

@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import resource
+from contextlib import suppress
 from typing import Any
 
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
@@ -26,6 +27,9 @@ def enter(config: dict[str, Any]) -> None:
     Raises:
         OSError: if it cannot be given up.
     """
+    # When memory is short, the kernel takes programs first.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
     uid = config["uid"]
     if uid is not None:
         os.setgroups([])
@@ -53,11 +57,16 @@ def confine(config: dict[str, Any]) -> None:
         _install(bytes.fromhex(instructions))
 
 
-def limit_cpu(seconds: float) -> None:
-    """Kill this process once it has used so much more processor time, to the second."""
+def limit_cpu(seconds: float, *, for_good: bool) -> None:
+    """Kill this process once it has used so much more processor time, to the second.
+
+    Args:
+        seconds: processor time.
+        for_good: whether the process may not raise the limit again.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     whole = math.ceil(used.ru_utime + used.ru_stime + seconds)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    hard = whole + 1 if for_good else resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (whole, hard))
 
 
