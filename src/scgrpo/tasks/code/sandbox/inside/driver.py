@@ -69,9 +69,9 @@ def _run(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
         _become_program(job, config, spool)
     in_time = _wait(child, job["wall_seconds"])
     seconds = time.monotonic() - started
-    _kill_all(child, config["isolated"])
-    _, status, usage = os.wait4(child, 0)
-    _clear(config["scratch"])
+    status, usage = _end(child, config["isolated"])
+    for folder in (config["scratch"], config["spool"]):
+        _clear(folder)
     cap = config["output_mb"] * guard.MEGABYTE
     output, problems = (_read_back(descriptor, cap) for descriptor in spool[1:])
     for descriptor in spool:
@@ -151,13 +151,21 @@ def _wait(child: int, seconds: float) -> bool:
         os.close(handle)
 
 
-def _kill_all(child: int, isolated: bool) -> None:
+def _end(child: int, isolated: bool) -> tuple[int, Any]:
+    """End the child and all that it started; its exit status and what it used."""
+    alone = isolated and os.getpid() == FIRST_IN_NAMESPACE
     with suppress(ProcessLookupError):
-        if isolated and os.getpid() == FIRST_IN_NAMESPACE:
+        os.kill(child, signal.SIGKILL)
+        if alone:
             os.kill(-1, signal.SIGKILL)
         else:
-            os.kill(child, signal.SIGKILL)
             os.killpg(child, signal.SIGKILL)
+    _, status, usage = os.wait4(child, 0)
+    with suppress(ProcessLookupError):
+        while alone:  # until nobody is left who could be killed
+            os.kill(-1, signal.SIGKILL)
+            time.sleep(0.001)
+    return status, usage
 
 
 def _clear(folder: str) -> None:
