@@ -18,10 +18,9 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """The driver measures a test's time; if it does not answer so much later, it is ended."""
 PRELOADED = (
-    *("array", "ast", "bisect", "cmath", "collections", "contextlib", "copy", "dataclasses"),
-    *("datetime", "decimal", "enum", "fractions", "functools", "heapq", "io", "itertools", "json"),
-    *("math", "operator", "os", "queue", "random", "re", "statistics", "string", "sys"),
-    *("textwrap", "threading", "time", "traceback", "typing"),
+    *("array", "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools"),
+    *("heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
+    *("string", "threading", "typing"),
 )
 """Modules that the interpreter has loaded before the program comes."""
 

@@ -7,14 +7,13 @@ do then is to answer otherwise, and every answer is judged outside.
 
 import atexit
 import builtins
+import gc
 import os
 import select
-import shutil
 import signal
 import sys
 import threading
 import time
-import traceback
 from _sitebuiltins import Quitter
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -36,6 +35,7 @@ def main() -> None:
     for module in config["preload"]:
         with suppress(ImportError):
             __import__(module)
+    gc.freeze()
     builtins.exit, builtins.quit = Quitter("exit", "eof"), Quitter("quit", "eof")
     link.send({"ready": True})
     null = os.open("/dev/null", os.O_RDWR)
@@ -104,6 +104,8 @@ def _become_program(job: dict[str, Any], config: dict[str, Any], spool: list[int
     except SystemExit:
         code = 0  # as in LiveCodeBench, leaving early is no failure
     except BaseException:
+        import traceback  # as slow as ten tests, and seldom needed
+
         traceback.print_exc(limit=-8)
     try:
         # What the interpreter itself does at its end, without tearing down a hundred modules.
@@ -171,6 +173,8 @@ def _end(child: int, isolated: bool) -> tuple[int, Any]:
 def _clear(folder: str) -> None:
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
+            import shutil
+
             shutil.rmtree(entry.path, ignore_errors=True)
         else:
             with suppress(OSError):
