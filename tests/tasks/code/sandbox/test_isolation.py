@@ -193,7 +193,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 def fails(value):
     return value == -1
 print(json.dumps({
-    "filters": int([l.split()[1] for l in open("/proc/self/status") if l.startswith("Seccomp:")][0]),
+    "filters": int(open("/proc/self/status").read().split("Seccomp:")[1].split()[0]),
     "fork": fails(libc.fork()),
     "user namespace": fails(libc.unshare(0x10000000)),
     "memfd": fails(libc.memfd_create(b"x", 0)),

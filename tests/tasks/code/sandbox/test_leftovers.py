@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,8 @@ def run_many(pool: SandboxPool, programs: list[str]) -> list[str]:
     def one(source: str) -> str:
         with pool.sandbox() as sandbox:
             namespace = sandbox.run(NAMESPACE).output
-            try:
+            with suppress(ProgramEnded):
                 sandbox.run(source, cpu_seconds=0.5)
-            except ProgramEnded:
-                pass
             return namespace.strip()
 
     with ThreadPoolExecutor(2) as threads:
@@ -105,10 +104,8 @@ def test_sandbox_ends_while_its_program_runs(pool: SandboxPool) -> None:
 
 
 def _run_quietly(sandbox: "object") -> None:
-    try:
+    with suppress(ProgramEnded, OSError, ValueError):
         sandbox.run("import time\ntime.sleep(60)")  # type: ignore[attr-defined]
-    except (ProgramEnded, OSError, ValueError):
-        pass
 
 
 OWNER = """

@@ -111,8 +111,9 @@ def _become_program(job: dict[str, Any], config: dict[str, Any], spool: list[int
         # What the interpreter itself does at its end, without tearing down a hundred modules.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        vars(sys.modules["__main__"]).clear()  # files that the program left open are written
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+            stream.flush()
     except BaseException:
         code = 1
     os._exit(code)

@@ -6,6 +6,7 @@ never in the interpreter of the program, and only plain values come back from th
 """
 
 import builtins
+import random
 import sys
 import types
 from collections.abc import Callable
@@ -18,7 +19,11 @@ Request = dict[str, Any]
 
 
 def load(source: str, prelude: str, name: str) -> dict[str, Any]:
-    """Run a program's text as the module of this name and return its namespace."""
+    """Run a program's text as the module of this name and return its namespace.
+
+    `random` always starts from the same seed, so that a reward does not depend on luck.
+    """
+    random.seed(0)
     module = types.ModuleType(name)
     sys.modules[name] = module
     if prelude:
