@@ -9,8 +9,9 @@ from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
 from scgrpo.tasks.code.sandbox.probe import find_isolation
 
 SMALL = Limits(
-    memory_mb=200, cpu_seconds=2, wall_seconds=15, processes=8, output_mb=1, scratch_mb=4
+    memory_mb=200, cpu_seconds=2, wall_seconds=60, processes=8, output_mb=1, scratch_mb=4
 )
+"""Much more time on the clock than processor time, since the machine of a test may be busy."""
 
 
 def make_pool(*, seccomp: bool = True, limits: Limits = SMALL, warm: int = 1) -> SandboxPool:

@@ -133,7 +133,7 @@ def _output_rule(
             output, case.output, by_lines=problem.by_lines, tolerance=problem.tolerance
         )
         return
-    with pool.sandbox() as sandbox:
+    with pool.checker() as sandbox:
 
         def is_right(case: InputOutput, output: str) -> bool:
             contents = (case.input, case.output, output)
@@ -170,19 +170,17 @@ def _judge_checked(
     pool: SandboxPool, problem: CheckedProblem, source: str, stop_early: bool
 ) -> Verdict:
     count = len(problem.code.tests)
-    with pool.sandbox() as sandbox, pool.sandbox() as checker:
-        try:
+    try:
+        with pool.sandbox() as sandbox:
             program = LoadedProgram(sandbox, source, problem.prelude, problem.cpu_seconds)
-            results = run_tests(
-                checker,
-                program,
-                problem.code,
-                seconds=sandbox.times(problem.cpu_seconds)[1],
-                stop_early=stop_early,
-            )
-        except (ProgramEnded, Raised) as error:
-            return Verdict((), count, str(error))
-        return Verdict(results.passed, count, results.why)
+            seconds = sandbox.times(problem.cpu_seconds)[1]
+            with pool.checker() as checker:
+                results = run_tests(
+                    checker, program, problem.code, seconds=seconds, stop_early=stop_early
+                )
+    except (ProgramEnded, Raised) as error:
+        return Verdict((), count, str(error))
+    return Verdict(results.passed, count, results.why)
 
 
 Loaded = TypeVar("Loaded")

@@ -1,16 +1,12 @@
 """Attacks on the machine's resources: time, memory, processes, files, output."""
 
 import json
-import time
 
 import pytest
 
 from scgrpo.tasks.code.sandbox import LoadedProgram, ProgramEnded, Run, SandboxPool
 from scgrpo.tasks.code.sandbox.limits import Limits
 from tests.tasks.code.conftest import SMALL
-
-MARGIN = 10.0
-"""Seconds that a busy machine may take beyond a limit of time."""
 
 
 def run(pool: SandboxPool, source: str, stdin: str = "", **options: float) -> Run:
@@ -28,26 +24,23 @@ def run(pool: SandboxPool, source: str, stdin: str = "", **options: float) -> Ru
         "10 ** (10 ** 9) % 7",
         "import signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n"
         "    except (OSError, ValueError): pass\nwhile True: pass",
-        "import threading\nfor _ in range(4):\n"
-        "    threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
-        "import atexit\natexit.register(lambda: [0 for _ in iter(int, 1)])",
+        "import threading\ndef f():\n    while True: pass\nfor _ in range(4):\n"
+        "    threading.Thread(target=f).start()",
+        "import atexit\n@atexit.register\ndef f():\n    while True: pass",
         "class Late:\n    def __del__(self):\n        while True: pass\nlate = Late()\ndel late",
-        "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))\nwhile True: pass",
+        "import resource\ntry: resource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))\n"
+        "except ValueError: resource.setrlimit(resource.RLIMIT_CPU, (2, 2))\nwhile True: pass",
         "import re\nre.match('(a+)+$', 'a' * 60 + 'b')",
     ],
 )
 def test_endless_work_ends(filtered: SandboxPool, source: str) -> None:
-    started = time.monotonic()
     result = run(filtered, source, cpu_seconds=0.5)
-    assert result.why in ("time", "error"), result
-    assert time.monotonic() - started < SMALL.wall / 4 + MARGIN
+    assert result.why == "time", result
 
 
 def test_time_is_up_on_the_clock_too(pool: SandboxPool) -> None:
-    started = time.monotonic()
-    assert run(pool, "import time\ntime.sleep(600)", cpu_seconds=0.1).why == "time"
-    assert run(pool, "import signal\nsignal.pause()", cpu_seconds=0.1).why == "time"
-    assert time.monotonic() - started < 2 * SMALL.wall / 20 + MARGIN
+    assert run(pool, "import time\ntime.sleep(600)", cpu_seconds=0.02).why == "time"
+    assert run(pool, "import signal\nsignal.pause()", cpu_seconds=0.02).why == "time"
 
 
 def test_right_output_after_the_limit_is_late(filtered: SandboxPool) -> None:
@@ -60,13 +53,11 @@ def test_right_output_after_the_limit_is_late(filtered: SandboxPool) -> None:
 def test_call_that_does_not_return(pool: SandboxPool) -> None:
     for body in ("while True: pass", "import time; time.sleep(600)"):
         with pool.sandbox() as sandbox:
-            program = LoadedProgram(sandbox, f"def f():\n    {body}", cpu_seconds=0.2)
-            started = time.monotonic()
+            program = LoadedProgram(sandbox, f"def f():\n    {body}", cpu_seconds=0.1)
             with pytest.raises(ProgramEnded):
                 program.call(program.name("f"))
-        assert time.monotonic() - started < SMALL.wall / 10 + MARGIN
     with pool.sandbox() as sandbox, pytest.raises(ProgramEnded):
-        LoadedProgram(sandbox, "while True: pass", cpu_seconds=0.2)
+        LoadedProgram(sandbox, "while True: pass", cpu_seconds=0.1)
 
 
 # --- memory ---
@@ -156,7 +147,7 @@ def test_fork_bomb(unfiltered: SandboxPool) -> None:
     with unfiltered.sandbox() as other:
         result = run(unfiltered, "import os\nwhile True:\n    try: os.fork()\n"
                      "    except OSError: pass", cpu_seconds=0.3)  # fmt: skip
-        assert result.why == "time"
+        assert result.why == "time", result
         assert other.run("print(1)").output == "1\n"
 
 

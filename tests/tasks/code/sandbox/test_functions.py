@@ -4,6 +4,7 @@ import pytest
 
 from scgrpo.tasks.code.sandbox import (
     LoadedProgram,
+    ProgramEnded,
     Raised,
     SandboxPool,
     TestCode,
@@ -106,3 +107,45 @@ def test_helpers_and_setup(filtered: SandboxPool) -> None:
 def test_what_a_test_passes_must_be_plain(filtered: SandboxPool) -> None:
     code = TestCode(("assert f(lambda: 1) == 1",), ("f",))
     assert "cannot leave its interpreter" in results(filtered, "def f(g): return g()", code).why
+
+
+def test_checker_is_used_again_and_remembers_nothing(unfiltered: SandboxPool) -> None:
+    """Test code leaves no trace for that of the next problem."""
+    trace = """
+import builtins, os, sys
+assert not hasattr(builtins, 'trace') and 'trace' not in sys.modules and 'trace' not in globals()
+assert os.listdir('/tmp') == [] and len([p for p in os.listdir('/proc') if p.isdigit()]) == 3
+builtins.trace = sys.modules['trace'] = trace = os
+open('/tmp/trace', 'w').write('x')
+if os.fork() == 0:
+    while True: pass
+assert f(1) == 2
+"""
+    seen = []
+    for _ in range(3):
+        with unfiltered.sandbox() as sandbox, unfiltered.checker() as checker:
+            program = LoadedProgram(sandbox, "def f(x): return x + 1")
+            code = TestCode((trace,), ("f",))
+            assert run_tests(checker, program, code, seconds=20, stop_early=True).passed == (True,)
+            seen.append(checker)
+    assert seen[0] is seen[1] is seen[2]
+
+
+def test_checker_that_failed_is_not_used_again(filtered: SandboxPool) -> None:
+    def check(program: str, test: str, seconds: float = 20) -> object:
+        with filtered.sandbox() as sandbox, filtered.checker() as checker:
+            kept.append(checker)
+            loaded = LoadedProgram(sandbox, program)
+            code = TestCode((test,), ("f",))
+            return run_tests(checker, loaded, code, seconds=seconds, stop_early=True)
+
+    kept: list[object] = []
+    with pytest.raises(ProgramEnded):
+        check("import os\ndef f(): os._exit(0)", "f()")
+    with pytest.raises(ProgramEnded):
+        check("f = 1", "while True: pass", seconds=0.3)
+    with pytest.raises(BrokenTests, match="end their interpreter"):
+        check("f = 1", "import os\nos._exit(3)")
+    check("f = 1", "assert f == 1")
+    check("f = 1", "assert f == 1")
+    assert len({id(checker) for checker in kept[:4]}) == 4 and kept[3] is kept[4]

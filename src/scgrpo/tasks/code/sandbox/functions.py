@@ -114,7 +114,7 @@ def run_tests(
     references only.
 
     Args:
-        checker: a fresh sandbox for the test code.
+        checker: a sandbox for the test code, which can be used again if this returns.
         program: the program.
         code: the test code.
         seconds: time on the clock for all tests together.
@@ -138,5 +138,5 @@ def run_tests(
         answer = program.answer(message["ask"], deadline)
         message = checker.ask(answer, deadline - time.monotonic())
     if "broken" in message:
-        raise BrokenTests(f"the helpers of the tests raise {message['broken']}")
+        raise BrokenTests(f"the tests' own code raises {message['broken']}")
     return TestResults(tuple(map(bool, message["passed"])), message["why"])

@@ -30,6 +30,7 @@ class SandboxPool:
         self.backend, self.limits, self.packages = backend, limits, packages
         self._owner = os.getpid()
         self._store: queue.SimpleQueue[Sandbox | SandboxError] = queue.SimpleQueue()
+        self._checkers: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
         self._wanted = threading.Semaphore(warm)
         self._is_closed = threading.Event()
         # One thread starts them all and lives as long as the pool: bubblewrap's
@@ -56,6 +57,27 @@ class SandboxPool:
         finally:
             sandbox.close()
 
+    @contextmanager
+    def checker(self) -> Iterator[Sandbox]:
+        """A sandbox for what judges programs, which is kept for the next if all went well.
+
+        Raises:
+            SandboxError: if none can be started.
+        """
+        try:
+            sandbox = self._checkers.get_nowait()
+        except queue.Empty:
+            sandbox = self._take()
+        try:
+            yield sandbox
+        except BaseException:
+            sandbox.close()
+            raise
+        if sandbox.is_lost or not self.is_mine:
+            sandbox.close()
+        else:
+            self._checkers.put(sandbox)
+
     def close(self) -> None:
         """End the sandboxes in store; those in use end with their blocks. May be called again."""
         if not self.is_mine:
@@ -63,10 +85,11 @@ class SandboxPool:
         self._is_closed.set()
         self._wanted.release()
         self._starter.join()
-        while not self._store.empty():
-            item = self._store.get()
-            if isinstance(item, Sandbox):
-                item.close()
+        for store in (self._store, self._checkers):
+            while not store.empty():
+                item = store.get()
+                if isinstance(item, Sandbox):
+                    item.close()
         atexit.unregister(self.close)
 
     def _take(self) -> Sandbox:

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from scgrpo.tasks.code.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
 from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
 from scgrpo.tasks.code.sandbox.limits import Limits
 from scgrpo.tasks.code.sandbox.process import Sandbox, SandboxError
+from scgrpo.tasks.code.sandbox.seccomp import build_filters
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,43 @@ def find_isolation() -> Bubblewrap:
         finally:
             sandbox.close()
     raise NoIsolation(_refusal(complaint, cure()))
+
+
+@dataclass(frozen=True)
+class SandboxState:
+    """What isolation programs get on this machine."""
+
+    isolated: bool
+    isolation: str
+    """How, or why not and what to do."""
+    filtered: bool
+    filters: str
+    """The same of the filter of system calls."""
+
+
+def sandbox_state() -> SandboxState:
+    """Find out what isolation programs get here; starts a sandbox, once in a process."""
+    filters = build_filters()
+    told = (
+        "system calls are filtered; a program is one process, so the cap on memory is its total"
+        if filters
+        else "no filter of system calls, and the cap on memory holds for each of a program's "
+        "processes; apt-get install libseccomp2 and pip install pyseccomp"
+    )
+    try:
+        isolation = find_isolation()
+    except NoIsolation as refusal:
+        return SandboxState(False, str(refusal), filters is not None, told)
+    where = "as root, each with a uid of its own" if isolation.as_root else "in user namespaces"
+    caps = Limits()
+    version = ".".join(map(str, isolation.version))
+    text = (
+        f"bubblewrap {version} {where}{'' if isolation.own_proc else ', without /proc'}; no "
+        f"network, read-only system, {caps.memory_mb} MiB, {caps.cpu_seconds:g} s of processor "
+        f"time a test, {caps.processes} threads, {caps.output_mb} MiB of output, "
+        f"{caps.scratch_mb} MiB in /tmp"
+    )
+    return SandboxState(True, text, filters is not None, told)
 
 
 def cure(root: Path = Path("/")) -> str:

@@ -5,8 +5,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ class Sandbox:
             theirs.close()
         self._channel = Channel(self._socket.fileno())
         self._is_closed = False
+        self.is_lost = False
         # Six bytes stand for a control character in JSON.
         self._longest = 6 * (limits.output_mb << 20) + (1 << 16)
         config = self._running.config | {
@@ -152,23 +153,13 @@ class Sandbox:
 
     def send(self, message: Any, deadline: float) -> None:
         """Send a message. Raises ProgramEnded if it is not taken in time."""
-        try:
+        with self._losing():
             self._channel.send(message, deadline)
-        except Late as error:
-            raise ProgramEnded("time") from error
-        except EOFError as error:
-            raise ProgramEnded("died") from error
 
     def receive(self, deadline: float) -> Any:
         """The next message. Raises ProgramEnded if none comes in time, or one too long."""
-        try:
+        with self._losing():
             return self._channel.receive(deadline, self._longest)
-        except Late as error:
-            raise ProgramEnded("time") from error
-        except EOFError as error:
-            raise ProgramEnded("died") from error
-        except ValueError as error:
-            raise ProgramEnded("output") from error
 
     def close(self) -> None:
         """End every process of the sandbox and remove every file; may be called again."""
@@ -181,6 +172,16 @@ class Sandbox:
         finally:
             if self._running.process.stderr:
                 self._running.process.stderr.close()
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """A sandbox that failed once is not to be trusted to answer the next question."""
+        try:
+            yield
+        except (Late, EOFError, ValueError) as error:
+            self.is_lost = True
+            why = {Late: "time", EOFError: "died"}.get(type(error), "output")
+            raise ProgramEnded(why) from error
 
     def _complaint(self, error: Exception) -> str:
         """What the process wrote before it ended; the error itself if it lives on."""

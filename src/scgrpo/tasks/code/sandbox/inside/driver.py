@@ -53,7 +53,26 @@ def main() -> None:
             guard.confine(config)
             remote.serve(link, job)
         else:
+            _check(link, job, config)
+
+
+def _check(link: Channel, job: dict[str, Any], config: dict[str, Any]) -> None:
+    """Run test code in a process of its own, so that this sandbox can be used for other tests."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.chdir(config["scratch"])
+            guard.confine(config)
             remote.check(link, job)
+            code = 0
+        finally:
+            os._exit(code)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    status, _ = _end(child, config["isolated"])
+    _clear(config["scratch"])
+    if status != 0:
+        link.send({"broken": f"nothing, but end their interpreter (status {status})"})
 
 
 def _run(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
