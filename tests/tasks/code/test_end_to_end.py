@@ -7,6 +7,7 @@ way runs, and that whatever a model writes is judged and logged.
 import json
 from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from scgrpo.tasks.code.sandbox import SandboxPool, probe
 from tests.tasks.tiny_text_model import save_text_model
 
 DATA = f"{{data: {livecodebench.EXAMPLES}, since: null, workers: 2}}"
+TEXTS = (".jsonl", ".yaml", ".json")
 
 
 @pytest.fixture
@@ -42,9 +44,11 @@ def test_train_two_steps_and_evaluate(folder: Path) -> None:
     assert all(row["reward"] == 0.0 for row in steps)
     assert all(row.get("reward/verifier_failures", 0.0) == 0.0 for row in steps)
     assert (run / "model" / "config.json").is_file()
-    logged = "".join(p.read_text(errors="replace") for p in run.rglob("*") if p.suffix in
-                     (".jsonl", ".yaml", ".json"))  # fmt: skip
-    assert "1000000000000000001" not in logged, "an expected output of a private test"
+    tables = sorted((run / "rollouts").glob("*.parquet"))
+    rollouts = [row for table in tables for row in parquet.read_table(table).to_pylist()]
+    assert len(rollouts) == 16
+    others = "".join(file.read_text() for file in run.rglob("*") if file.suffix in TEXTS)
+    assert "1000000000000000001" not in f"{rollouts}{others}", "an output that a test expects"
 
     done = CliRunner().invoke(
         app,

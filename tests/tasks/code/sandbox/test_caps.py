@@ -50,13 +50,13 @@ def test_right_output_after_the_limit_is_late(filtered: SandboxPool) -> None:
     assert run(filtered, source, cpu_seconds=2.0) == Run("6\n", "", "", pytest.approx(0, abs=1e9))
 
 
-def test_call_that_does_not_return(pool: SandboxPool) -> None:
+def test_call_that_does_not_return(filtered: SandboxPool) -> None:
     for body in ("while True: pass", "import time; time.sleep(600)"):
-        with pool.sandbox() as sandbox:
+        with filtered.sandbox() as sandbox:
             program = LoadedProgram(sandbox, f"def f():\n    {body}", cpu_seconds=0.1)
             with pytest.raises(ProgramEnded):
                 program.call(program.name("f"))
-    with pool.sandbox() as sandbox, pytest.raises(ProgramEnded):
+    with filtered.sandbox() as sandbox, pytest.raises(ProgramEnded):
         LoadedProgram(sandbox, "while True: pass", cpu_seconds=0.1)
 
 

@@ -166,10 +166,10 @@ class Sandbox:
         if self._is_closed:
             return
         self._is_closed = True
-        self._socket.close()
         try:
             self._running.end()
         finally:
+            self._socket.close()
             if self._running.process.stderr:
                 self._running.process.stderr.close()
 
