@@ -30,7 +30,8 @@ class Line:
 
 def show_tasks(console: Console | None = None) -> None:
     """One row a task, with those of other installed packages."""
-    table = Table("task", "family", "trains on", "evaluates on", "data", "where, or how to get it")
+    table = Table("task", "family", "trains on", "evaluates on", "data")
+    table.add_column("where, or how to get it", overflow="fold")
     for line in map(describe, available_tasks()):
         state = f"[{COLOURS[line.state]}]{line.state}[/]"
         texts = (line.name, line.family, line.training, line.evaluation)
@@ -86,6 +87,9 @@ def run_validation(
     task: Task = find_task(name, options)
     result = task.validate(split, limit)
     console.print(validation_table(name, result))
+    if task.failures:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in task.failures.items())
+        console.print(f"The verifier itself failed, which counts as refused: {kinds}")
     for case in result.disagreements[:SHOWN]:
         console.print(
             f"{case.problem_id}: reward {case.reward:g}, expected {case.expected:g}: "

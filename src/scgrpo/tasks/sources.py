@@ -55,18 +55,24 @@ class Source:
         return f"{self.hub_id} (split {self.split}{config}{revision})"
 
 
-def load_rows(source: Source, path: str | Path | None = None) -> "Dataset":
+def load_rows(
+    source: Source, path: str | Path | None = None, split: str | None = None
+) -> "Dataset":
     """The source's rows, with the columns under the task's names and no others.
 
     Args:
         source: what to load, and the schema.
         path: local file or folder that replaces the hub; of a folder, the files of the split.
+        split: the task's name of the split, which files may bear as well as the hub's.
 
     Raises:
         ValueError: for files that are missing, empty, unreadable or of another schema, or a hub
             that cannot be reached.
     """
-    rows = _from_hub(source) if path is None else _from_files(local_files(source, path), path)
+    if path is None:
+        rows = _from_hub(source)
+    else:
+        rows = _from_files(local_files(source, path, split), path)
     place = str(source) if path is None else str(path)
     if len(rows) == 0:
         raise ValueError(f"{place} is empty (0 rows); give data of {source.hub_id} with {CURE}.")
@@ -93,11 +99,13 @@ def local_path(data: Data, split: str) -> Path | None:
     return Path(data).expanduser()
 
 
-def data_state(source: Source, path: str | Path | None = None) -> DataState:
+def data_state(
+    source: Source, path: str | Path | None = None, split: str | None = None
+) -> DataState:
     """Whether the rows are here, on the hub, or missing; asks no network."""
     if path is not None:
         try:
-            files = local_files(source, path)
+            files = local_files(source, path, split)
         except ValueError as error:
             return DataState("missing", str(error))
         return DataState("present", ", ".join(map(str, files)))
@@ -134,8 +142,8 @@ def cache_folder(hub_id: str) -> Path:
     return Path(config.HF_DATASETS_CACHE) / "___".join([*owner, camelcase_to_snakecase(name)])
 
 
-def local_files(source: Source, path: str | Path) -> list[Path]:
-    """The files at a path; of a folder, those of the source's split and of one format.
+def local_files(source: Source, path: str | Path, split: str | None = None) -> list[Path]:
+    """The files at a path; of a folder, those named after the split, else those after none.
 
     Raises:
         ValueError: if there are none, or none of the split.
@@ -155,17 +163,20 @@ def local_files(source: Source, path: str | Path) -> list[Path]:
     files = sorted(f for f in path.rglob("*") if f.is_file() and _suffix(f) in FORMATS)
     if not files:
         raise ValueError(f"the folder {path} holds no {', '.join(FORMATS)} file; check data.")
-    wanted = SPLIT_WORDS.get(source.split, source.split)
-    named = [f for f in files if wanted in _split_words(f.relative_to(path))]
-    chosen = named or [f for f in files if not _split_words(f.relative_to(path))]
+    words = {f: _split_words(f.relative_to(path)) for f in files}
+    candidates = [
+        [f for f in files if SPLIT_WORDS.get(name, name) in words[f]]
+        for name in (split or source.split, source.split)
+    ]
+    chosen = next(filter(None, candidates), [f for f in files if not words[f]])
     if not chosen:
         raise ValueError(
-            f"the folder {path} has no file of the split {source.split!r} (it has: "
+            f"the folder {path} has no file of the split {split or source.split!r} (it has: "
             f"{', '.join(str(f.relative_to(path)) for f in files[:8])}); give the file itself."
         )
     if len({_format(f) for f in chosen}) > 1:
         raise ValueError(
-            f"the folder {path} holds the split {source.split!r} in several formats "
+            f"the folder {path} holds the split {split or source.split!r} in several formats "
             f"({', '.join(f.name for f in chosen[:8])}); give the file itself."
         )
     return chosen

@@ -1,0 +1,1 @@
+"""Mathematics: DAPO-Math, MATH and GSM8K to train on; AIME, MATH-500 and AMC to evaluate on."""

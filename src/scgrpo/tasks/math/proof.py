@@ -1,0 +1,119 @@
+"""What proves the verifier: gold answers in several written forms, and answers that look right."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from scgrpo.tasks.base import Disagreement, Validation
+from scgrpo.tasks.math.answers import final_answer
+
+_WHOLE = re.compile(r"-?\d+")
+
+
+class _Verifies(Protocol):
+    def verify_texts(self, texts: list[str], answers: list[str]) -> list[float]: ...
+
+
+def prove(task: Any, rows: Sequence[Mapping[str, Any]]) -> Validation:
+    """Verify right and wrong completions for each row.
+
+    Args:
+        task: a task of mathematics.
+        rows: its rows.
+    """
+    cases: list[tuple[Mapping[str, Any], str, float]] = []
+    for row in rows:
+        solution = row.get("solution")
+        right = right_forms(row["answer"])
+        if solution and final_answer(solution, hashes=task.benchmark.hashes):
+            right.append(solution)
+        cases.extend((row, text, 1.0) for text in right)
+        cases.extend((row, text, 0.0) for text in damaged_forms(row["answer"]))
+    rewards = task.verify_texts(
+        [text for _, text, _ in cases], [row["answer"] for row, _, _ in cases]
+    )
+    return Validation(
+        rows=len(rows),
+        gold=sum(expected == 1.0 for _, _, expected in cases),
+        damaged=sum(expected == 0.0 for _, _, expected in cases),
+        disagreements=tuple(
+            Disagreement(row["problem_id"], text, expected, reward)
+            for (row, text, expected), reward in zip(cases, rewards, strict=True)
+            if reward != expected
+        ),
+    )
+
+
+def right_forms(gold: str) -> list[str]:
+    """Completions that give the gold answer, in forms that models write."""
+    forms = [
+        rf"\boxed{{{gold}}}",
+        f"So the answer is\n$$\\boxed{{ {gold} }}.$$",
+        rf"<think>Is it \boxed{{{other(gold)}}}?</think>It is $\fbox{{${gold}$}}$. Done.",
+        rf"First I get \boxed{{{other(gold)}}}, which is wrong. Correct: \(\boxed{{{gold}}}\)",
+    ]
+    if is_number(gold):
+        whole = gold.replace(",", "")
+        forms += [
+            rf"\boxed{{{gold} \text{{ units}}}}",
+            rf"\boxed{{x = {gold}}}",
+            rf"\boxed{{\textbf{{{gold}}}}}",
+            rf"\boxed{{\${gold}}}",
+            rf"\boxed{{{gold}.}}",
+        ]
+        if _WHOLE.fullmatch(whole):
+            forms += [
+                rf"\boxed{{{whole}.0}}",
+                rf"\boxed{{{int(whole):,}}}",
+                rf"\boxed{{{int(whole):,}}}".replace(",", "{,}"),
+            ]
+    return forms
+
+
+def damaged_forms(gold: str) -> list[str]:
+    """Completions that look right and must not be rewarded."""
+    wrong = other(gold)
+    forms = [
+        "",
+        r"\boxed{}",
+        r"\boxed{\text{I don't know}}",
+        "I don't know.",
+        f"The answer is {gold}.",
+        f"The answer is ${gold}$, as we saw on page {gold}.",
+        rf"\boxed{{{wrong}}}",
+        rf"\boxed{{{gold}}} or rather \boxed{{{wrong}}}",
+        rf"\boxed{{{gold}}}, no: \boxed{{}}",
+        rf"<think>\boxed{{{gold}}}</think>The answer is as above.",
+        rf"<think>\boxed{{{gold}}}",
+        rf"The answer is \boxed{{{gold}",
+        rf"\boxed{{{gold}, {wrong}}}",
+        rf"\boxed{{{wrong}, {gold}}}",
+        rf"\boxed{{{gold} \text{{ or }} {wrong}}}",
+        rf"\boxed{{x \ne {gold}}}",
+        rf"\boxed{{{gold} = {wrong}}}",
+    ]
+    if is_number(gold):
+        forms += [
+            rf"\boxed{{{gold} + 0}}",
+            rf"\boxed{{{gold} \cdot 1}}",
+            rf"\boxed{{\sum_{{i=1}}^{{1}} {gold}}}",
+            rf"\boxed{{1 {gold}}}",
+            rf"\boxed{{{gold} \text{{ cm}}, {wrong} \text{{ cm}}}}",
+        ]
+        if any(digit in gold for digit in "123456789"):
+            flipped = gold[1:] if gold.startswith("-") else f"-{gold}"
+            forms += [rf"\boxed{{{flipped}}}", rf"\boxed{{\pm {gold}}}"]
+    return forms
+
+
+def other(gold: str) -> str:
+    """A different answer that looks like the gold one: its first digit changed, else one added."""
+    place = next((place for place, character in enumerate(gold) if character.isdigit()), None)
+    if place is None:
+        return "1" if "infty" in gold else f"{gold} + 1"
+    return f"{gold[:place]}{(int(gold[place]) + 1) % 10}{gold[place + 1 :]}"
+
+
+def is_number(gold: str) -> bool:
+    """Whether the gold answer is written as one decimal number."""
+    return re.fullmatch(r"-?[\d,]*\.?\d+", gold) is not None
