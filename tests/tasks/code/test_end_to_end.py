@@ -33,7 +33,8 @@ def test_train_two_steps_and_evaluate(folder: Path) -> None:
         [
             "train", "--task", "lcb", "--task_options", DATA, "--model", "model", "--name", "run",
             "--max_steps", "2", "--max_completion_length", "8", "--num_generations", "4",
-            "--per_device_train_batch_size", "8", "--eval_steps", "2", "--eval_k", "1",
+            "--per_device_train_batch_size", "8", "--gradient_accumulation_steps", "1",
+            "--eval_steps", "2", "--eval_k", "1",
             "--rollout_steps", "1",
         ],
     )  # fmt: skip

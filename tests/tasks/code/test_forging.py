@@ -18,7 +18,7 @@ NEEDLE = "918273645546372819"
 FUNCTION = FunctionProblem(
     "f",
     (InputOutput("1", '"x1"'), InputOutput("2", f'"{NEEDLE}"'), InputOutput("3", '"x3"')),
-    cpu_seconds=0.1,
+    cpu_seconds=0.05,
 )
 CHECKED = CheckedProblem(
     TestCode(
@@ -26,7 +26,7 @@ CHECKED = CheckedProblem(
         names=("f",),
         helpers=f"def check(c):\n    assert c(1) == 'x1'\n    assert c(2) == '{NEEDLE}'",
     ),
-    cpu_seconds=0.1,
+    cpu_seconds=0.05,
 )
 SCRIPT = ScriptProblem((InputOutput("1\n", "x1\n"), InputOutput("2\n", f"{NEEDLE}\n")))
 RIGHT = f"""

@@ -156,6 +156,24 @@ def test_lcb_dates_and_versions(make: Any, tmp_path: Path) -> None:
             make("lcb", **options)
 
 
+def test_lcb_from_the_hub(make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its splits are files of the repository, since data sets no longer run loading scripts."""
+    asked = []
+
+    def fetch(hub_id: str, name: str, *, repo_type: str, revision: str | None) -> str:
+        asked.append((hub_id, name, repo_type, revision))
+        return rows.write(tmp_path / name, [lcb_rows()[len(asked) - 1]])
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    task = make("lcb", version="release_v2", since=None, revision="abc")
+    assert task.rows("all")["problem_id"] == ["own_sum", "own_mean"]
+    hub_id = "livecodebench/code_generation_lite"
+    assert asked == [
+        (hub_id, "test.jsonl", "dataset", "abc"), (hub_id, "test2.jsonl", "dataset", "abc"),
+    ]  # fmt: skip
+    assert task.data_state("all").state in ("missing", "downloadable")
+
+
 def test_lcb_folder_of_versions(make: Any, tmp_path: Path) -> None:
     """A copy of the repository holds a file for each version."""
     for number, row in enumerate(lcb_rows()[:3], 4):
@@ -232,8 +250,10 @@ def test_mbpp(make: Any, tmp_path: Path) -> None:
     text = task.rows("train")[0]["prompt"][1]["content"]
     assert "assert add(1, 2) == 3" in text and "assert add(5, 7)" not in text
     assert "add(5, 7)" in str(make("mbpp", data=path, shown_tests=3).rows("test")[0]["prompt"])
-    result = task.validate("test")
+    result = task.validate("train")
     assert (result.rows, result.gold, result.damaged, result.disagreements) == (4, 4, 12, ())
+    with pytest.raises(ValueError, match=r"both splits, 'train' and 'test', to .*mbpp"):
+        task.rows("test")
     share = make("mbpp", data=path, reward="share")
     shown_only = "def add(a, b):\n    return 3"
     assert reward(share, "train", "mbpp/901", shown_only) == [pytest.approx(1 / 3)]
@@ -271,11 +291,11 @@ def test_code_contests(make: Any, tmp_path: Path) -> None:
     task = make("code-contests", data=path)
     assert task.rows("train")["problem_id"] == ["1_A. Doubles"]
     row = rows.CODE_CONTESTS[0]
-    problem = task.problem(row, "test")
+    problem = task.problem(row, "train")
     assert [t.input for t in problem.tests] == ["1\n", "5\n", "0\n", "-3\n"]
     assert problem.cpu_seconds == 2.5
     assert len(make("code-contests", data=path, generated=False).problem(row, "test").tests) == 3
-    result = task.validate("test")
+    result = task.validate("train")
     assert (result.rows, result.gold, result.damaged, result.disagreements) == (1, 2, 9, ())
 
 

@@ -61,6 +61,7 @@ class LiveCodeBenchTask(CodeTask):
 
     name = "lcb"
     examples = EXAMPLES
+    splits_share_rows = True
     examples_options = MappingProxyType({"since": None})
     evaluation_splits = ("test", "all")
     options_type = LiveCodeBenchOptions

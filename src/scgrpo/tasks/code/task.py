@@ -20,7 +20,7 @@ from scgrpo.tasks.code.extract import program_of
 from scgrpo.tasks.code.judge import Problem
 from scgrpo.tasks.code.options import CodeOptions
 from scgrpo.tasks.code.prompts import Messages, fenced
-from scgrpo.tasks.sources import Source, data_state, load_rows, local_path
+from scgrpo.tasks.sources import Source, data_state, load_rows, local_files, local_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,12 +44,15 @@ class CodeTask(Task):
     """Rows of the package's own in the data set's schema, with solutions that the data lacks."""
     examples_options: Mapping[str, Any] = MappingProxyType({})
     """Options with which all of these are used."""
+    splits_share_rows = False
+    """Whether the splits are other tests of the same problems."""
 
     def __init__(self, **options: Any) -> None:
         self.options = read_options(self.options_type, self.name, options)
         self._verifier = self.options.verifier(self.name)
         self._data = functools.cache(self._load)
         self._problem = functools.lru_cache(KEPT_PROBLEMS)(self._read_problem)
+        self._files: dict[Path, str] = {}
 
     # --- what a data set says of itself ---
 
@@ -89,8 +92,14 @@ class CodeTask(Task):
 
     @property
     def trainer_defaults(self) -> dict[str, Any]:
-        """The paper's settings for code."""
-        return {"num_generations": 8, "max_completion_length": 12288, "learning_rate": 1e-6}
+        """The paper's group size, batch, learning rate and length of a response."""
+        return {
+            "num_generations": 8,
+            "per_device_train_batch_size": 8,
+            "gradient_accumulation_steps": 8,
+            "learning_rate": 1e-6,
+            "max_completion_length": 12288,
+        }
 
     @property
     def failures(self) -> Counter[str]:
@@ -99,7 +108,11 @@ class CodeTask(Task):
 
     def data_state(self, split: str) -> DataState:
         """Whether a split's rows can be had; asks no network."""
-        return data_state(self.source(split), local_path(self.options.data, split))
+        try:
+            path = local_path(self.options.data, split)
+        except ValueError as error:
+            return DataState("missing", str(error))
+        return data_state(self.source(split), path, split)
 
     def rows(self, split: str) -> "Dataset":
         """Problems of a split: columns prompt, problem_id and tests (the name of the split).
@@ -187,8 +200,22 @@ class CodeTask(Task):
         return data.select_columns([c for c in self.light_columns() if c in data.column_names])
 
     def read(self, split: str) -> "Dataset":
-        """The rows of a split as they are published."""
-        return load_rows(self.source(split), local_path(self.options.data, split))
+        """The rows of a split as they are published.
+
+        Raises:
+            ValueError: for data that cannot be had, or a local file of two splits.
+        """
+        source, path = self.source(split), local_path(self.options.data, split)
+        if path is not None and not self.splits_share_rows:
+            for file in local_files(source, path, split):
+                first = self._files.setdefault(file, split)
+                if first != split:
+                    raise ValueError(
+                        f"data leads both splits, {first!r} and {split!r}, to {file}, so what is "
+                        f"evaluated would have been trained on; write data: {{{first}: PATH, "
+                        f"{split}: PATH}}, or set eval_steps=0 in a run."
+                    )
+        return load_rows(source, path, split)
 
     def _read_problem(self, row_id: str, split: str) -> Problem:
         data, places = self._data(split)

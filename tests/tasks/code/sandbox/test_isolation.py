@@ -231,7 +231,7 @@ def kill(process, signal):
 """
     with pool.sandbox() as other:
         with pool.sandbox() as sandbox, pytest.raises(ProgramEnded):
-            sandbox.run(source, cpu_seconds=0.05)
+            sandbox.run(source, cpu_seconds=0.02)
         assert other.run("print(1)").output == "1\n"
 
 
