@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from scgrpo.cli.main import app
 from scgrpo.tasks.code import livecodebench
 from scgrpo.tasks.code.sandbox import SandboxPool, probe
+from tests.tasks.code import rows
 from tests.tasks.tiny_text_model import save_text_model
 
 DATA = f"{{data: {livecodebench.EXAMPLES}, since: null, workers: 2}}"
@@ -66,6 +67,25 @@ def test_train_two_steps_and_evaluate(folder: Path) -> None:
         for sample in (0, 1)
     ]
     assert {r["reward"] for r in records} == {0.0} and {r["split"] for r in records} == {"test"}
+
+
+def test_other_tasks_are_evaluated(folder: Path) -> None:
+    data = {
+        "codeforces": str(livecodebench.EXAMPLES.parent / "codeforces.jsonl"),
+        "mbpp": rows.write(folder / "mbpp.jsonl", rows.MBPP),
+        "code-contests": rows.write(folder / "contests.jsonl", rows.CODE_CONTESTS),
+    }
+    for task, path in data.items():
+        done = CliRunner().invoke(
+            app,
+            [
+                "evaluate", "model", "--task", task, "--task-options", f"{{data: {path}}}",
+                "-k", "1", "--limit", "1", "--max-new-tokens", "4", "--output", f"{task}.records.jsonl",
+            ],
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        (record,) = map(json.loads, Path(f"{task}.records.jsonl").read_text().splitlines())
+        assert record["reward"] == 0.0 and record["split"] == "test"
 
 
 def test_refusal_is_one_sentence_before_the_model_is_loaded(
