@@ -80,11 +80,11 @@ def test_other_tasks_are_evaluated(folder: Path) -> None:
             app,
             [
                 "evaluate", "model", "--task", task, "--task-options", f"{{data: {path}}}",
-                "-k", "1", "--limit", "1", "--max-new-tokens", "4", "--output", f"{task}.records.jsonl",
+                "-k", "1", "--limit", "1", "--max-new-tokens", "4", "--output", f"{task}.out",
             ],
         )  # fmt: skip
         assert done.exit_code == 0, done.output
-        (record,) = map(json.loads, Path(f"{task}.records.jsonl").read_text().splitlines())
+        (record,) = map(json.loads, Path(f"{task}.out").read_text().splitlines())
         assert record["reward"] == 0.0 and record["split"] == "test"
 
 
