@@ -1,5 +1,6 @@
 """`scgrpo tasks`, also with a task of another installed package."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,13 @@ def test_validation_that_finds_something_fails_and_shows_it(
     monkeypatch.setattr(
         "scgrpo.tasks.synthetic.task.SyntheticTask.validate", lambda self, split, limit: result
     )
+    monkeypatch.setattr(
+        "scgrpo.tasks.synthetic.task.SyntheticTask.failures", Counter(timeout=2), raising=False
+    )
     done = CliRunner().invoke(app, ["tasks", "--validate", "synthetic"], env={"COLUMNS": "200"})
     assert done.exit_code == 1
     assert "9 accepted" in done.output and "10 refused" in done.output
+    assert "The verifier itself failed, which counts as refused: timeout 2" in done.output
     assert "p0: reward 1, expected 0: 'x\\ny'" in done.output and "... and 11 more" in done.output
 
 
