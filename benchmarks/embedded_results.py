@@ -29,7 +29,7 @@ from scgrpo.evaluation.seeds import problem_scores
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results"
 MACHINE = "x86_64, 2 cores, one thread a run, no GPU, torch 2.13.0"
-COLOURS = ("#555b66", "#c2500a", "#00795a", "#7a6a00", "#a64d83", "#0072b2")
+COLOURS = ("#555b66", "#9aa0a8", "#c2500a", "#00795a", "#7a6a00", "#a64d83", "#0072b2")
 AVG, PASS = "Avg@8", "Pass@8"
 
 
@@ -68,7 +68,7 @@ def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Pat
             axis.fill_between(step, smooth.min(0), smooth.max(0), color=colour, alpha=0.15, lw=0)
         axis.set(title=title, xlabel="step (moving mean of 9; band: range over seeds)")
         _bare(axis)
-    axes[0].legend(frameon=False, fontsize=9)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(output, dpi=130)
     plt.close(figure)
 
@@ -91,7 +91,7 @@ def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) 
             if points:
                 x, value, low, high = np.array(points).T
                 moved = x + spread * (number - len(methods) / 2) * 2
-                colour = COLOURS[(number + 1) % len(COLOURS)]
+                colour = COLOURS[-1 - number % len(COLOURS)]
                 axis.errorbar(
                     moved, value, [value - low, high - value], color=colour, label=method,
                     marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
