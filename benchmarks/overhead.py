@@ -1,6 +1,6 @@
-"""What token-level credit costs: SC-GRPO's step beside TRL's GRPO step, in the same process.
+"""What token-level credit costs: a preset's step beside TRL's GRPO step, in the same process.
 
-    python benchmarks/overhead.py [--repeats 5] [--tokens 256] [--output benchmarks/overhead.md]
+    python benchmarks/overhead.py [--repeats 5] [--tokens 256] [--presets sc-grpo opsd] [--output F]
 
 Both trainers get the same random model and the same fixed rollouts, so that generation costs
 nothing and what is timed is scoring and update. Steps of the two alternate, so that a drift of the
@@ -22,8 +22,12 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from scgrpo import SCGRPOConfig, SCGRPOTrainer
+from scgrpo.presets import load_preset
 
 GROUP, PROMPTS, VOCABULARY = 8, 2, 4096
+PROMPT = "w3 w4 w5 w6 w7 w8"
+PRESETS = ("sc-grpo", "sc-grpo-mean4", "reinforce++", "grpo+fkl", "opsd", "opd")
+PASSES = ("time/student_pass", "time/teacher_pass")
 
 
 def model() -> Qwen3ForCausalLM:
@@ -67,26 +71,13 @@ def half_solved(completions: list[str], **_: Any) -> list[float]:
     return [float(i % 2) for i in range(len(completions))]
 
 
-def build(trainer: type, config: type, folder: str, tokens: int) -> Any:
-    cuda = torch.cuda.is_available()
-    args = config(
-        folder,
-        use_cpu=not cuda,
-        bf16=cuda,
-        gradient_checkpointing=False,
-        per_device_train_batch_size=GROUP * PROMPTS,
-        num_generations=GROUP,
-        max_completion_length=tokens,
-        loss_type="grpo",
-        report_to="none",
-        **({"guide": "{reference}"} if config is SCGRPOConfig else {}),
-    )
-    prompts = Dataset.from_dict({"prompt": ["w3 w4 w5 w6 w7 w8"] * 64})
+def build(trainer: type, args: GRPOConfig, folder: str, tokens: int) -> Any:
+    rows = {"prompt": [PROMPT] * 64, "demonstration": ["w9 " * tokens] * 64}
     built = trainer(
-        model(),
+        folder,
         half_solved,
         args,
-        prompts,
+        Dataset.from_dict(rows),
         processing_class=tokenizer(),
         rollout_func=fixed_rollouts(tokens),
     )
@@ -94,6 +85,31 @@ def build(trainer: type, config: type, folder: str, tokens: int) -> Any:
     built.model.train()
     built.current_gradient_accumulation_steps = 1
     return built
+
+
+def arguments(config: type, folder: str, tokens: int, **fields: Any) -> Any:
+    cuda = torch.cuda.is_available()
+    return config(
+        folder,
+        **{
+            "loss_type": "grpo",
+            **fields,
+            "use_cpu": not cuda,
+            "bf16": cuda,
+            "gradient_checkpointing": False,
+            "per_device_train_batch_size": GROUP * PROMPTS,
+            "num_generations": GROUP,
+            "max_completion_length": tokens,
+            "report_to": "none",
+        },
+    )
+
+
+def of_preset(preset: str, folder: str, tokens: int) -> Any:
+    fields = load_preset(preset) | {"guide": "{reference}"}
+    if preset == "opd":
+        fields["teacher_model"] = folder
+    return arguments(SCGRPOConfig, folder, tokens, **fields)
 
 
 def step_seconds(trainer: Any, batch: Any) -> float:
@@ -106,20 +122,23 @@ def step_seconds(trainer: Any, batch: Any) -> float:
     return time.perf_counter() - start
 
 
-def measure(tokens: int, repeats: int) -> dict[str, Any]:
+def measure(preset: str, tokens: int, repeats: int) -> dict[str, Any]:
     """Medians over the repeats, after one step to warm up."""
     with tempfile.TemporaryDirectory() as folder:
-        trl = build(GRPOTrainer, GRPOConfig, folder, tokens)
-        ours = build(SCGRPOTrainer, SCGRPOConfig, folder, tokens)
-        batch = [{"prompt": "w3 w4 w5 w6 w7 w8"}] * (GROUP * PROMPTS)
+        model().save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
+        trl = build(GRPOTrainer, arguments(GRPOConfig, folder, tokens), folder, tokens)
+        ours = build(SCGRPOTrainer, of_preset(preset, folder, tokens), folder, tokens)
+        batch = [{"prompt": PROMPT, "demonstration": "w9 " * tokens}] * (GROUP * PROMPTS)
         pairs = []
         passes: list[float] = []
         for _ in range(repeats + 1):
             pairs.append((step_seconds(trl, batch), step_seconds(ours, batch)))
             logged = ours._metrics["train"]
-            passes.append(logged["time/student_pass"][-1] + logged["time/teacher_pass"][-1])
+            passes.append(sum(logged[name][-1] for name in PASSES if name in logged))
     pairs, passes = pairs[1:], passes[1:]
     return {
+        "preset": preset,
         "tokens": tokens,
         "trl": statistics.median(a for a, _ in pairs),
         "ours": statistics.median(b for _, b in pairs),
@@ -137,14 +156,16 @@ def table(rows: list[dict[str, Any]], repeats: int) -> str:
         f"`python benchmarks/overhead.py --repeats {repeats}`",
         "",
         f"{machine}, torch {torch.__version__}. "
-        f"{PROMPTS} groups of {GROUP} rollouts, all weighted, 7 M parameters, vocabulary "
-        f"{VOCABULARY}; one optimizer step without generation; medians of {repeats}.",
+        f"{PROMPTS} groups of {GROUP} rollouts, all with a teacher, 7 M parameters, vocabulary "
+        f"{VOCABULARY}; one optimizer step without generation; medians of {repeats}. References "
+        "and demonstrations are as long as the completions.",
         "",
-        "| completion tokens | TRL GRPO, s | SC-GRPO, s | of which both passes, s | ratio |",
-        "|---|---|---|---|---|",
+        "| preset | completion tokens | TRL GRPO, s | preset, s | teacher and scoring passes, s "
+        "| ratio |",
+        "|---|---|---|---|---|---|",
     ]
     body = [
-        f"| {r['tokens']} | {r['trl']:.2f} | {r['ours']:.2f} | {r['passes']:.2f} "
+        f"| {r['preset']} | {r['tokens']} | {r['trl']:.2f} | {r['ours']:.2f} | {r['passes']:.2f} "
         f"| {r['ratio']:.2f} |"
         for r in rows
     ]
@@ -154,10 +175,15 @@ def table(rows: list[dict[str, Any]], repeats: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 256, 512])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    rows = [measure(tokens, options.repeats) for tokens in options.tokens]
+    rows = [
+        measure(preset, tokens, options.repeats)
+        for preset in options.presets
+        for tokens in options.tokens
+    ]
     text = table(rows, options.repeats)
     print(text)
     if options.output:
