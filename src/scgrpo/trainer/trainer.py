@@ -130,6 +130,7 @@ class SCGRPOTrainer(GRPOTrainer):
             generated = super()._generate(prompts)
         rollouts = self._rollouts
         rollouts.prompts, rollouts.prompt_ids, rollouts.completion_ids = prompts, *generated[:2]
+        rollouts.written = generated[2] or []
         if self.environment_factories is not None:
             rollouts.tools = [self._env_tools[name] for name in self._batch_environments]
         elif self.tools:
