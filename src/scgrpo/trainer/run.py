@@ -149,7 +149,7 @@ def _build_trainer(
     model, tokenizer = load_policy(config.model, config.dtype)
     trainer = SCGRPOTrainer(
         model,
-        source.verify if source.environment is None else None,
+        None if source.environment_scores else source.verify,
         args,
         source.train,
         processing_class=tokenizer,
