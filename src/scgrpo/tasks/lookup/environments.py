@@ -44,7 +44,7 @@ class Session:
 class LookupTools:
     """A table with the tool `look`, as TRL's `environment_factory` makes it.
 
-    A turn without a call ends the episode, so what answers is text, which the task's `verify` reads.
+    A turn without a call ends the episode, so the answer is text, which the task's `verify` reads.
     """
 
     def __init__(self) -> None:
@@ -128,10 +128,8 @@ def _turns(conversation: Any) -> list[tuple[str, list[str]]]:
         if message["role"] != "assistant":
             continue
         text = message.get("content") or ""
-        calls = [
-            call["function"].get("arguments") or {} for call in message.get("tool_calls") or ()
-        ]
-        names = [str(arguments.get("name", "")) for arguments in calls]
+        calls = [call["function"] for call in message.get("tool_calls") or ()]
+        names = [str((call.get("arguments") or {}).get("name", "")) for call in calls]
         written = find_call(text)
         turns.append((text, names if written is None else [*names, written]))
     return turns

@@ -1,4 +1,4 @@
-"""The tiny agent's tokenizer: a token for each digit, sign, name, word and mark, and its templates."""
+"""The tiny agent's tokenizer: a token for each digit, sign, name, word and mark; templates."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
