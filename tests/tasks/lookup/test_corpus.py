@@ -15,6 +15,7 @@ from scgrpo.tasks.lookup.environments import LookupTools
 from scgrpo.tasks.lookup.task import LookupOptions
 from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.teachers.prompts import TeacherPrompts
+from scgrpo.teachers.transcripts import Span, transcript
 from scgrpo.trainer.base_model import IGNORED, _example
 
 TOKENIZER = build_tokenizer()
@@ -72,9 +73,9 @@ def test_the_corpus_is_what_training_and_evaluation_see():
         )
         shown = TOKENIZER.decode(taught.ids)
         again = TeacherPrompts(TOKENIZER, "{reference}", 512).transcripts.text(episode, written)
-        assert (
-            shown == f"<|system|>{again}<|end|><|user|>{student[0]['content']}<|end|><|assistant|>"
-        )
+        assert again == transcript(Span(t, i % 2 == 0) for i, t in enumerate(following))
+        asked_text = f"<|user|>{student[0]['content']}<|end|><|assistant|>"
+        assert shown == f"<|system|>{again}<|end|>{asked_text}"
 
 
 def test_held_out_problems_are_never_written_about():
