@@ -184,6 +184,12 @@ def test_memory_survives_as_plain_types(tmp_path):
     assert again == memory
 
 
+def test_memory_of_a_checkpoint_without_masks_is_read():
+    memory = TrajectoryMemory(size=3, max_age=10)
+    memory.load_state_dict({"x": [(0, [1, 2], 2)]})
+    assert memory.kept == {"x": [Remembered(0, [1, 2], 2, mask=None)]}
+
+
 def first_pass_only(folder, problems=4):
     """Each problem's rollouts are verified at its first visit and never again."""
     seen = set()
