@@ -48,20 +48,15 @@ class Problem:
         return sum(map(self.number, self.asked))
 
     def look(self, name: str) -> str:
-        """The entry of a name, beside one that was not asked for, such as `kiwi=9; plum=12; `."""
+        """The entry of a name, and one that was not asked for, such as `plum=12; kiwi=9; `."""
         if name not in NAMES:
             return UNKNOWN
-        beside = self.beside(name)
-        entries = [f"{n}={self.number(n)}; " for n in (name, beside)]
-        return "".join(entries if self._rng(name, "order").random() < 0.5 else entries[::-1])
+        return "".join(f"{n}={self.number(n)}; " for n in (name, self.beside(name)))
 
     def beside(self, name: str) -> str:
-        """The entry that is shown beside that of a name: always the same one."""
+        """The entry that is shown behind that of a name: always the same one."""
         others = [n for n in NAMES if n != name and n not in self.asked]
-        return self._rng(name, "beside").choice(others)
-
-    def _rng(self, *key: str) -> random.Random:
-        return random.Random("/".join([*map(str, self.numbers), *key]))
+        return random.Random("/".join([*map(str, self.numbers), name])).choice(others)
 
     @property
     def is_held_out(self) -> bool:
