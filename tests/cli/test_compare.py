@@ -126,4 +126,7 @@ def test_a_matrix_is_run_resumed_and_survives_a_failure(tmp_path):
     again = compare("--config", path, "--only", "sc-grpo")
     assert again.exit_code == 0, again.output
     assert trained.stat().st_mtime_ns == made
+    # What was not asked for this time keeps its row.
+    kept = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert kept["runs"] == results["runs"] and "opd" in kept["groups"]
     assert "sc-grpo" in (tmp_path / "out" / "comparison.html").read_text()

@@ -86,27 +86,52 @@ def test_advantages_of_partial_and_unsolved_groups(tmp_path):
         assert shared["advantage"] == 0 and shared["kl"] is None
 
 
-@pytest.mark.parametrize("cut", [8, 16])
-def test_micro_batches_do_not_matter(tmp_path, cut):
+@pytest.mark.parametrize(
+    ("preset", "cut", "loss_type"),
+    [
+        ("sc-grpo", 8, "grpo"),
+        ("sc-grpo", 16, "grpo"),
+        ("sc-grpo-entropy", 8, "dapo"),
+        ("grpo+rkl", 8, "grpo"),
+        ("grpo+bikl", 8, "dapo"),
+        ("grpo+fkl", 16, "dr_grpo"),
+    ],
+)
+def test_micro_batches_do_not_matter(tmp_path, preset, cut, loss_type):
     runs = []
     for size in (32, cut):
         args = config(
             tmp_path,
+            preset,
             per_device_train_batch_size=size,
             gradient_accumulation_steps=32 // size,
+            loss_type=loss_type,
             optim="sgd",
             learning_rate=0.1,
         )
         run = trainer(args)
         run.train()
         runs.append(run)
-    thresholds = [
-        [row["credit/threshold_c"] for row in run.state.log_history if "loss" in row]
+    scales = [
+        [row.get("credit/threshold_c", 0) for row in run.state.log_history if "loss" in row]
         for run in runs
     ]
-    assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-4)
+    assert scales[0] == pytest.approx(scales[1], rel=1e-4)
     for a, b in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"gradient_checkpointing": True}, {"bf16": True}])
+def test_added_losses_under_checkpointing_and_half_precision(tmp_path, options):
+    logged = []
+    for more in ({}, options):
+        run = trainer(config(tmp_path, "grpo+rkl", max_steps=1, loss_coefficient=1.0, **more))
+        run.train()
+        logged.append(run.state.log_history[0])
+    tolerance = 0.1 if "bf16" in options else 1e-4
+    for name in ("distill/divergence", "grad_norm"):
+        assert logged[0][name] > 0
+        assert logged[0][name] == pytest.approx(logged[1][name], rel=tolerance)
 
 
 def test_scope_micro_batch_has_one_threshold_each(tmp_path):

@@ -156,3 +156,11 @@ def test_rewind_forgets_what_will_be_run_again(tmp_path):
     folder.rewind(2)
     assert read_jsonl(folder.metrics) == [{"step": s, "value": None} for s in (1, 2)]
     assert not folder.evaluation(3).exists() and folder.evaluation(2).exists()
+
+
+def test_an_adapter_is_trained_and_saved(tmp_path):
+    folder = RunFolder(train(config(tmp_path, lora={"r": 2}, dtype="bfloat16", eval_steps=0)))
+    saved = json.loads((folder.model / "adapter_config.json").read_text())
+    assert (saved["r"], saved["task_type"]) == (2, "CAUSAL_LM")
+    with pytest.raises(ValueError, match=r"lora is \{'rank': 2\}, which peft.LoraConfig refuses"):
+        train(config(tmp_path, lora={"rank": 2}, name="other"))

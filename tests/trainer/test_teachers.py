@@ -6,6 +6,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from tokenizers import models
 
+from scgrpo.config import ADVANTAGES, TEACHERS, USES
 from scgrpo.teachers.scoring import Policy, ScoreRequest, find_backbone
 from scgrpo.trainer.memory import Remembered, TrajectoryMemory
 from tests.teachers.test_scoring import dense_kl
@@ -146,6 +147,32 @@ def test_warmed_coefficient_is_logged(tmp_path):
     run.train()
     found = [r["distill/coefficient"] for r in run.state.log_history if "loss" in r]
     assert found == pytest.approx([0.03, 0.065, 0.1])
+
+
+def legal(advantage, teacher, use):
+    return (teacher == "none") == (use == "none") and (advantage != "none" or use == "loss")
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("teacher", TEACHERS)
+@pytest.mark.parametrize("advantage", ADVANTAGES)
+def test_any_combination_learns_or_is_refused(tmp_path, advantage, teacher, use):
+    fields = {
+        "advantage": advantage,
+        "teacher": teacher,
+        "use": use,
+        "reference_set": "partial",
+        "teacher_model": str(tmp_path / "teacher") if teacher == "model" else None,
+    }
+    if not legal(advantage, teacher, use):
+        with pytest.raises(ValueError, match=r"set both to 'none'|has nothing to learn from"):
+            config(tmp_path, "grpo", **fields)
+        return
+    tiny_model(seed=3).save_pretrained(tmp_path / "teacher")
+    args = config(tmp_path, "grpo", max_steps=1, **fields)
+    run = trainer(args, train_dataset=demonstrated())
+    run.train()
+    assert run.state.log_history[0]["grad_norm"] > 0
 
 
 # --- memory ---

@@ -88,12 +88,13 @@ def run_matrix(
         Failure: naming what failed, after all else was done.
     """
     console = console or Console()
-    comparison = _narrowed(load_comparison(path), only, tasks)
+    whole = load_comparison(path)
+    comparison = _narrowed(whole, only, tasks)
     if dry_run:
         _check_all(comparison, console)
         return
     failed = _run_missing(comparison, at_a_time, console)
-    _write(comparison, console)
+    _write(whole, console)
     if failed:
         for name, why in failed.items():
             console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
@@ -21,9 +20,6 @@ OPTIONAL = {
     "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
     "appworld": "no AppWorld in this environment; see docs/tasks/appworld.md",
     "spacy": "shop: nouns of WebShop's titles by a word list; see docs/tasks/shop.md",
-}
-PROGRAMS = {
-    "bwrap": "no code and AppWorld tasks, since generated code runs isolated; install bubblewrap",
 }
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]missing[/]", "[red]problem[/]"
 
@@ -49,9 +45,8 @@ def run_doctor(console: Console | None = None) -> bool:
         table.add_row(
             name, GOOD if present else MISSING, (_version(name) or "") if present else escape(cost)
         )
-    for name, cost in PROGRAMS.items():
-        path = shutil.which(name)
-        table.add_row(name, GOOD if path else MISSING, path or cost)
+    for row in _sandbox():
+        table.add_row(*row)
     table.add_row(*_tasks())
     console.print(table)
     return all(found.values()) and not problems
@@ -82,6 +77,20 @@ def _accelerator() -> tuple[str, str, str]:
         return "CUDA", GOOD, f"{torch.version.cuda}, {count} x {name}"
     threads = torch.get_num_threads()
     return "CUDA", MISSING, f"training on the CPU ({threads} threads): tiny models only"
+
+
+def _sandbox() -> list[tuple[str, str, str]]:
+    """Whether generated programs can be run, which only the code tasks need."""
+    try:
+        from scgrpo.tasks.code.sandbox.probe import sandbox_state
+
+        state = sandbox_state()
+    except Exception as error:  # a machine may refuse processes in any way
+        return [("sandbox", BAD, escape(f"{type(error).__name__}: {error}"))]
+    return [
+        ("sandbox", GOOD if state.isolated else MISSING, escape(state.isolation)),
+        ("seccomp", GOOD if state.filtered else MISSING, escape(state.filters)),
+    ]
 
 
 def _tasks() -> tuple[str, str, str]:

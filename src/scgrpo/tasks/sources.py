@@ -46,6 +46,8 @@ class Source:
     """Commit, tag or branch; None for the newest."""
     optional: frozenset[str] = frozenset()
     """Columns that may be missing; they are then left out."""
+    files: tuple[str, ...] = ()
+    """Files of the data set's repository, all of one format, where its splits are not declared."""
 
     def __str__(self) -> str:
         config = f", config {self.config}" if self.config else ""
@@ -109,13 +111,26 @@ def data_state(
         return DataState("present", ", ".join(map(str, files)))
     from datasets import config
 
-    if cache_folder(source.hub_id).is_dir():
+    if source.files:
+        is_here = all(_cached_file(source, name) for name in source.files)
+    else:
+        is_here = cache_folder(source.hub_id).is_dir()
+    if is_here:
         return DataState("present", f"{source.hub_id} in the cache of datasets")
     if config.HF_HUB_OFFLINE:
         return DataState(
             "missing", f"{source.hub_id} is not cached and HF_HUB_OFFLINE is set; give {CURE}"
         )
     return DataState("downloadable", f"{source.hub_id} from the hub")
+
+
+def _cached_file(source: Source, name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(
+        source.hub_id, name, repo_type="dataset", revision=source.revision
+    )
+    return isinstance(found, str)
 
 
 def cache_folder(hub_id: str) -> Path:
@@ -142,6 +157,9 @@ def local_files(source: Source, path: str | Path, split: str | None = None) -> l
             f"data is {str(path)!r}, which does not exist; give a file or folder in the schema of "
             f"{source.hub_id}."
         )
+    published = [path / name for name in source.files]
+    if published and all(file.is_file() for file in published):
+        return published
     files = sorted(f for f in path.rglob("*") if f.is_file() and _suffix(f) in FORMATS)
     if not files:
         raise ValueError(f"the folder {path} holds no {', '.join(FORMATS)} file; check data.")
@@ -199,6 +217,9 @@ def _from_hub(source: Source) -> "Dataset":
     from datasets import load_dataset
 
     try:
+        if source.files:
+            paths = [_fetch(source, name) for name in source.files]
+            return load_dataset(_format(Path(paths[0])), data_files=paths, split="train")
         return load_dataset(
             source.hub_id, source.config, split=source.split, revision=source.revision
         )
@@ -207,6 +228,12 @@ def _from_hub(source: Source) -> "Dataset":
             f"{source} cannot be loaded from the hub ({_reason(error)}); fetch it where there is a "
             f"network, or give a local copy of the same schema with {CURE}."
         ) from error
+
+
+def _fetch(source: Source, name: str) -> str:
+    from huggingface_hub import hf_hub_download
+
+    return hf_hub_download(source.hub_id, name, repo_type="dataset", revision=source.revision)
 
 
 def _reason(error: BaseException) -> str:

@@ -75,7 +75,7 @@ class RewardWorkers:
         if processes is not None and processes < 1:
             raise ValueError(f"{name} has {processes} worker processes; it needs at least 1.")
         self.function, self.name, self.seconds = function, name, seconds
-        self.processes = processes or _share_of_cores()
+        self.processes = processes or share_of_cores()
         self.memory_gib = memory_gib
         self.failures: Counter[str] = Counter()
         self._pool: ProcessPool | None = None
@@ -194,7 +194,7 @@ def _check_importable(function: RewardOfItem) -> None:
         )
 
 
-def _share_of_cores() -> int:
+def share_of_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 

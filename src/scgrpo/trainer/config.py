@@ -124,10 +124,16 @@ class SCGRPOConfig(Method, GRPOConfig):
             )
 
     def _check_advantage(self) -> None:
-        if self.advantage == "whitened" and self.reward_kl > 0 and self.beta == 0:
-            # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the
-            # trainer takes the penalty out of the loss again.
-            self.beta = self.reward_kl
+        if self.reward_kl == 0:
+            return
+        if self.beta not in (0, self.reward_kl):
+            raise ValueError(
+                f"beta={self.beta} puts a KL to the initial policy into the loss, where "
+                f"reward_kl={self.reward_kl} has it in the reward already; leave beta at 0."
+            )
+        # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the trainer
+        # takes the penalty out of the loss again.
+        self.beta = self.reward_kl
 
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")

@@ -207,66 +207,62 @@ class OwnRollouts:
 
 
 @dataclass
-class Demonstrations:
-    """The policy itself, shown the data set's own solution (OPSD)."""
+class GivenTeacher:
+    """A teacher of every rollout; the routes are logged as SC-GRPO would take them."""
 
     method: Method
-    accelerator: Accelerator
-    prompts: TeacherPrompts
 
     def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
-        return as_routed(self.method, reward_NG)
+        return route_groups(reward_NG, self.method.reference_set, self.method.solve_threshold)
+
+    def lessons(
+        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
+    ) -> Lessons:
+        return Lessons(self.prompts_of(rollouts), [-1] * len(rollouts.rows))
+
+    def prompts_of(self, rollouts: Rollouts) -> list[list[list[int]]]:
+        """Teacher prompts of each rollout."""
+        raise NotImplementedError
+
+
+class NoTeacher(GivenTeacher):
+    """Nobody."""
+
+    def prompts_of(self, rollouts: Rollouts) -> list[list[list[int]]]:
+        return [[] for _ in rollouts.rows]
+
+
+class OtherModel(GivenTeacher):
+    """Another model, shown what the student saw (OPD)."""
+
+    def prompts_of(self, rollouts: Rollouts) -> list[list[list[int]]]:
+        return [[ids] for ids in rollouts.prompt_ids]
+
+
+@dataclass
+class Demonstrations(GivenTeacher):
+    """The policy itself, shown the data set's own solution (OPSD)."""
+
+    accelerator: Accelerator
+    prompts: TeacherPrompts
 
     def lessons(
         self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
     ) -> Lessons:
         prompter = Prompter(self.prompts, rollouts)
-        tokenizer = self.prompts.tokenizer
         lessons = Lessons([], [-1] * len(rollouts.rows))
         for row, data in enumerate(rollouts.rows):
-            text = data[self.method.demonstration]
-            ids = tokenizer(text, add_special_tokens=False)["input_ids"] if text else None
+            ids = self._ids(data[self.method.demonstration])
             prompt = prompter.build(row, Reference(ids)) if ids else None
             lessons.prompts.append([] if prompt is None else [prompt])
-            if prompt is not None and ids:
+            if prompt is not None:
                 lessons.outside[row] = Reference(ids)
         lessons.logged = _cut_everywhere(self.accelerator, prompter.cut)
         return lessons
 
-
-@dataclass
-class OtherModel:
-    """Another model, shown what the student saw (OPD)."""
-
-    method: Method
-
-    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
-        return as_routed(self.method, reward_NG)
-
-    def lessons(
-        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
-    ) -> Lessons:
-        return Lessons([[ids] for ids in rollouts.prompt_ids], [-1] * len(rollouts.prompt_ids))
-
-
-@dataclass
-class NoTeacher:
-    """Nobody: the routes are logged as SC-GRPO would take them."""
-
-    method: Method
-
-    def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
-        return as_routed(self.method, reward_NG)
-
-    def lessons(
-        self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
-    ) -> Lessons:
-        return Lessons([[] for _ in rollouts.rows], [-1] * len(rollouts.rows))
-
-
-def as_routed(method: Method, reward_NG: Tensor) -> Tensor:
-    """Routes as SC-GRPO would take them."""
-    return route_groups(reward_NG, method.reference_set, method.solve_threshold)
+    def _ids(self, text: str | None) -> list[int]:
+        encoded = self.prompts.tokenizer(text or "", add_special_tokens=False)
+        return list(encoded["input_ids"])
 
 
 def _cut_everywhere(accelerator: Accelerator, cut: int) -> Metrics:

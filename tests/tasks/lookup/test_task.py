@@ -93,21 +93,13 @@ def test_what_a_turn_means(text, call, answer):
     assert (find_call(text), find_answer(text)) == (call, answer)
 
 
-def test_a_look_shows_the_entry_and_one_that_was_not_asked_for():
+def test_a_look_shows_the_entry_and_behind_it_one_that_was_not_asked_for():
     for name in PROBLEM.asked:
         beside = PROBLEM.beside(name)
         assert beside not in PROBLEM.asked
-        entries = {f"{n}={PROBLEM.number(n)}; " for n in (name, beside)}
-        assert PROBLEM.look(name) in {a + b for a in entries for b in entries - {a}}
-        assert PROBLEM.look(name) == PROBLEM.look(name), "the same at every look"
+        entries = [f"{n}={PROBLEM.number(n)}; " for n in (name, beside)]
+        assert PROBLEM.look(name) == "".join(entries), "the same at every look"
     assert PROBLEM.look("figs") == "none"
-
-
-def test_entries_stand_first_and_second():
-    rng = random.Random(0)
-    problems = [draw_problem(rng, 3) for _ in range(200)]
-    first = sum(p.look(p.asked[0]).startswith(f"{p.asked[0]}=") for p in problems)
-    assert 60 < first < 140
 
 
 def test_tools_and_text_show_the_same():

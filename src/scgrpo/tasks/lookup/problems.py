@@ -10,7 +10,7 @@ NAMES = (
     *("apple", "cherry", "fig", "grape", "guava", "kiwi", "lemon", "lime"),
     *("mango", "melon", "olive", "papaya", "peach", "pear", "plum", "quince"),
 )
-LARGEST = 20
+LARGEST = 9
 HELD_OUT_SHARE = 0.2
 UNKNOWN = "none"
 """What a look at a name that the table does not have brings."""

@@ -1,0 +1,202 @@
+"""What the comparisons found, put where it is shown: tables, figures, and a line for each preset.
+
+    scgrpo compare --config examples/comparison/embedded.yaml     # runs/embedded/results.json
+    scgrpo compare --config examples/comparison/axis.yaml         # runs/axis/results.json
+    python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis
+
+Without the options it works on the committed records in benchmarks/results.
+"""
+
+import argparse
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from scgrpo.comparison.plan import BASE
+from scgrpo.comparison.results import Row, matrices, read_results, rows
+from scgrpo.comparison.table import markdown, signed_range, with_range
+from scgrpo.evaluation.metrics import avg_at_k
+from scgrpo.evaluation.seeds import problem_scores
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "benchmarks" / "results"
+MACHINE = "x86_64, 2 cores, one thread a run, no GPU, torch 2.13.0"
+COLOURS = ("#555b66", "#9aa0a8", "#c2500a", "#00795a", "#7a6a00", "#a64d83", "#0072b2")
+AVG, PASS = "Avg@8", "Pass@8"
+
+
+def difference_figure(table: Sequence[Row], output: Path) -> None:
+    """Held-out difference to the baseline of every method, with its interval."""
+    shown = [row for row in table if row.cells["heldout", AVG].difference is not None]
+    figure, axis = plt.subplots(figsize=(8, 0.27 * len(shown) + 1.2), layout="constrained")
+    for place, row in enumerate(shown):
+        value, low, high = row.cells["heldout", AVG].difference or (0, 0, 0)
+        colour = "#0072b2" if low <= 0 <= high else "#c2500a"
+        axis.plot([low, high], [place, place], color=colour, lw=2, solid_capstyle="round")
+        axis.plot(value, place, "o", color=colour, ms=6)
+    axis.axvline(0, color="#555b66", lw=1)
+    axis.set_yticks(range(len(shown)), [f"{row.method} ({row.seeds})" for row in shown])
+    axis.invert_yaxis()
+    axis.set_xlabel("held-out Avg@8 minus GRPO, 95 % over seeds and problems (seeds in brackets)")
+    _bare(axis)
+    figure.savefig(output, dpi=130)
+    plt.close(figure)
+
+
+def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Path) -> None:
+    """Training reward and entropy of some methods, the range over seeds shaded."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    for axis, key, title in zip(
+        axes, ("reward", "entropy"), ("training reward", "entropy, nats per token"), strict=True
+    ):
+        for colour, method in zip(COLOURS, methods, strict=False):
+            curves = [r["curves"][key] for r in results["runs"] if r["method"] == method]
+            if not curves:
+                continue
+            shortest = min(map(len, curves))
+            smooth = np.array([_smoothed(c[:shortest]) for c in curves])
+            step = np.arange(1, shortest + 1)
+            axis.plot(step, smooth.mean(0), color=colour, label=method, lw=1.8)
+            axis.fill_between(step, smooth.min(0), smooth.max(0), color=colour, alpha=0.15, lw=0)
+        axis.set(title=title, xlabel="step (moving mean of 9; band: range over seeds)")
+        _bare(axis)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    figure.savefig(output, dpi=130)
+    plt.close(figure)
+
+
+def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) -> None:
+    """Gain of each method over the baseline along the axes of the tasks."""
+    names = list(dict.fromkeys(n for t in results["tasks"].values() for n in t["axis"]))
+    figure, axes = plt.subplots(1, len(names), figsize=(5.5 * len(names), 4), layout="constrained")
+    methods = [m for m in results["groups"] if m != results["baseline"]]
+    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
+        places = {t: f["axis"][name] for t, f in results["tasks"].items() if name in f["axis"]}
+        spread = 0.006 * (max(places.values()) - min(places.values()) or 1)
+        for number, method in enumerate(methods):
+            points = sorted(
+                (places[row.task], *row.cells["heldout", AVG].difference)
+                for row in table
+                if row.method == method and row.task in places
+                and row.cells["heldout", AVG].difference is not None
+            )  # fmt: skip
+            if points:
+                x, value, low, high = np.array(points).T
+                moved = x + spread * (number - len(methods) / 2) * 2
+                colour = COLOURS[-1 - number % len(COLOURS)]
+                axis.errorbar(
+                    moved, value, [value - low, high - value], color=colour, label=method,
+                    marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
+                )  # fmt: skip
+        axis.axhline(0, color="#555b66", lw=1)
+        axis.set(xlabel=name, xticks=sorted(places.values()))
+        _bare(axis)
+    np.atleast_1d(axes)[0].set_ylabel("held-out Avg@8 minus GRPO")
+    np.atleast_1d(axes)[0].legend(frameon=False, fontsize=9)
+    figure.savefig(output, dpi=130)
+    plt.close(figure)
+
+
+def table_of(table: Sequence[Row], methods: Sequence[str] | None = None) -> str:
+    """A short table: held-out and out-of-distribution Avg@8, differences, Pass@8."""
+    heads = ["method", "seeds", "lr", f"held-out {AVG}", "minus GRPO", f"held-out {PASS}"]
+    heads += [f"o.o.d. {AVG}", "minus GRPO"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in table:
+        if methods is not None and row.method not in methods:
+            continue
+        held, other = row.cells["heldout", AVG], row.cells["ood", AVG]
+        rate = "" if row.learning_rate is None else f"{row.learning_rate:g}"
+        cells = [row.method, "" if row.method == BASE else str(row.seeds), rate]
+        cells += [with_range(held), signed_range(held), with_range(row.cells["heldout", PASS])]
+        cells += [with_range(other), signed_range(other)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def preset_line(table: Sequence[Row], methods: Sequence[str]) -> str:
+    """*Results here* of some presets."""
+    said = []
+    by_name = {row.method: row for row in table}
+    for method in methods:
+        if method in by_name:
+            row = by_name[method]
+            cell = row.cells["heldout", AVG]
+            pair = f", {signed_range(cell)} to GRPO" if cell.difference else ""
+            name = f"`{method}` " if len(methods) > 1 else ""
+            said.append(f"{name}{with_range(cell)}{pair} ({row.seeds} seeds)")
+    return f"*Results here* (held-out {AVG}): {'; '.join(said)}."
+
+
+def seed_lines(results: Mapping[str, Any]) -> str:
+    """Held-out Avg@8 of every seed, for the reader who does not trust intervals of few seeds."""
+    lines = ["| method | seed: held-out Avg@8 |", "|---|---|"]
+    for method in results["groups"]:
+        runs = [r for r in results["runs"] if r["method"] == method]
+        if runs:
+            scores = problem_scores(matrices(runs, "heldout"), avg_at_k).mean(axis=1)
+            cells = ", ".join(f"{r['seed']}: {s:.3f}" for r, s in zip(runs, scores, strict=True))
+            lines.append(f"| {method} | {cells} |")
+    return "\n".join(lines)
+
+
+def fill(path: Path, render: Callable[[list[str]], str]) -> None:
+    """Replace what follows each `<!-- result WORDS -->` up to a blank line or `<!-- end -->`."""
+    pattern = re.compile(r"<!-- result (.*?) -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
+
+    def replaced(found: re.Match[str]) -> str:
+        words = found[1]
+        return f"<!-- result {words} -->\n{render(words.split())}\n<!-- end -->\n"
+
+    path.write_text(pattern.sub(replaced, path.read_text()))
+
+
+def _smoothed(values: Sequence[float], half: int = 4) -> list[float]:
+    return [float(np.mean(values[max(0, i - half) : i + half + 1])) for i in range(len(values))]
+
+
+def _bare(axis: Any) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--embedded", type=Path, help="folder of the comparison of all presets")
+    parser.add_argument("--axis", type=Path, help="folder of the comparison along the axes")
+    options = parser.parse_args()
+    for name in ("embedded", "axis"):
+        if folder := getattr(options, name):
+            shutil.copy(folder / "results.json", RECORDS / f"{name}.json")
+    results = read_results(RECORDS / "embedded.json")
+    table = rows(results)
+    (RECORDS / "embedded.md").write_text(
+        markdown(results, table, MACHINE) + "\n" + seed_lines(results) + "\n"
+    )
+    main_methods = [m for m, group in results["groups"].items() if group == "table"]
+    docs = ROOT / "docs"
+    difference_figure(table, docs / "embedded_differences.png")
+    curve_figure(results, main_methods, docs / "embedded_curves.png")
+    fill(docs / "presets.md", lambda methods: preset_line(table, methods))
+    tables = {
+        "embedded": lambda: table_of(table),
+        "main": lambda: table_of(table, [BASE, *main_methods]),
+    }
+    for page in (docs / "results.md", ROOT / "README.md"):
+        fill(page, lambda words: tables[words[0]]())
+    if (RECORDS / "axis.json").exists():
+        along = read_results(RECORDS / "axis.json")
+        found = rows(along)
+        (RECORDS / "axis.md").write_text(markdown(along, found, MACHINE))
+        gain_figure(along, found, docs / "gain_axis.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Programming problems, judged by running the programs in a sandbox."""

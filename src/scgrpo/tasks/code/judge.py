@@ -1,0 +1,232 @@
+"""Judging a program: it runs inside of sandboxes, what it does is compared outside."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from scgrpo.tasks.code.compare import same_output, same_value
+from scgrpo.tasks.code.sandbox import (
+    LoadedProgram,
+    ProgramEnded,
+    Raised,
+    Sandbox,
+    SandboxPool,
+    TestCode,
+    run_tests,
+)
+from scgrpo.tasks.code.sandbox.inside.values import Tree, to_tree
+
+WRONG = "wrong answer"
+CHECKER_FILES = ("input.txt", "correct_output.txt", "solution_output.txt")
+
+
+@dataclass(frozen=True)
+class InputOutput:
+    """One test: what goes in, as text or JSON, and what should come out."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True)
+class ScriptProblem:
+    """The program is a script: it reads standard input and writes standard output."""
+
+    tests: tuple[InputOutput, ...]
+    prelude: str = ""
+    by_lines: bool = True
+    tolerance: float = 0.0
+    checker: str | None = None
+    """A script that judges instead of a comparison: called with the names of files that hold
+    input, expected and actual output, it prints 1 if the output is right."""
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class FunctionProblem:
+    """The program defines a function; tests hold a line of JSON for each argument, and a value."""
+
+    function: str
+    tests: tuple[InputOutput, ...]
+    prelude: str = ""
+    cpu_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckedProblem:
+    """The program defines names that test code uses."""
+
+    code: TestCode
+    prelude: str = ""
+    cpu_seconds: float | None = None
+
+
+Problem = ScriptProblem | FunctionProblem | CheckedProblem
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which tests a program passed."""
+
+    passed: tuple[bool, ...]
+    """Shorter than the tests where the first failure ended it."""
+    tests: int
+    why: str = ""
+    """What the first failure was: `wrong answer`, `time`, `error`, ...; empty if none."""
+
+    @property
+    def solved(self) -> bool:
+        """Whether there are tests, and all passed."""
+        return self.tests > 0 and sum(self.passed) == self.tests
+
+    @property
+    def share(self) -> float:
+        """Share of the tests that passed, 0 to 1."""
+        return sum(self.passed) / self.tests if self.tests else 0.0
+
+
+def judge(pool: SandboxPool, problem: Problem, source: str, *, stop_early: bool = True) -> Verdict:
+    """Run a program on a problem's tests.
+
+    Args:
+        pool: where sandboxes come from.
+        problem: the problem.
+        source: the program.
+        stop_early: whether the first failure ends it.
+
+    Raises:
+        SandboxError: if no sandbox can be started.
+        BrokenTests: if the problem's own test code fails.
+    """
+    if isinstance(problem, CheckedProblem):
+        return _judge_checked(pool, problem, source, stop_early)
+    if isinstance(problem, FunctionProblem):
+        return _judge_function(pool, problem, source, stop_early)
+    return _judge_script(pool, problem, source, stop_early)
+
+
+def _judge_script(
+    pool: SandboxPool, problem: ScriptProblem, source: str, stop_early: bool
+) -> Verdict:
+    def test(sandbox: Sandbox, case: InputOutput) -> str:
+        run = sandbox.run(
+            source, case.input, prelude=problem.prelude, cpu_seconds=problem.cpu_seconds
+        )
+        if run.why:
+            return run.why
+        return "" if is_right(case, run.output) else WRONG
+
+    with _output_rule(pool, problem) as is_right:
+        return _judge_each(pool, lambda sandbox: sandbox, problem.tests, test, stop_early)
+
+
+@contextmanager
+def _output_rule(
+    pool: SandboxPool, problem: ScriptProblem
+) -> Iterator[Callable[[InputOutput, str], bool]]:
+    """What decides whether an output is right: a comparison, or the checker in its own sandbox."""
+    checker = problem.checker
+    if checker is None:
+        yield lambda case, output: same_output(
+            output, case.output, by_lines=problem.by_lines, tolerance=problem.tolerance
+        )
+        return
+    with pool.checker() as sandbox:
+
+        def is_right(case: InputOutput, output: str) -> bool:
+            contents = (case.input, case.output, output)
+            files = dict(zip(CHECKER_FILES, contents, strict=True))
+            try:
+                run = sandbox.run(checker, arguments=CHECKER_FILES, files=files)
+            except ProgramEnded:
+                return False  # an output that its checker does not survive is not right
+            return not run.why and run.output.strip() == "1"
+
+        yield is_right
+
+
+def _judge_function(
+    pool: SandboxPool, problem: FunctionProblem, source: str, stop_early: bool
+) -> Verdict:
+    def load(sandbox: Sandbox) -> tuple[LoadedProgram, Tree]:
+        program = LoadedProgram(sandbox, source, problem.prelude, problem.cpu_seconds)
+        if "class Solution" in source:
+            solution = program.call(program.name("Solution"))
+            return program, program.attribute(solution, problem.function)
+        return program, program.name(problem.function)
+
+    def test(loaded: tuple[LoadedProgram, Tree], case: InputOutput) -> str:
+        program, function = loaded
+        arguments = [_plain_tree(json.loads(line)) for line in case.input.split("\n")]
+        value = program.call(function, arguments)
+        return "" if same_value(value, json.loads(case.output)) else WRONG
+
+    return _judge_each(pool, load, problem.tests, test, stop_early)
+
+
+def _judge_checked(
+    pool: SandboxPool, problem: CheckedProblem, source: str, stop_early: bool
+) -> Verdict:
+    count = len(problem.code.tests)
+    try:
+        with pool.sandbox() as sandbox:
+            program = LoadedProgram(sandbox, source, problem.prelude, problem.cpu_seconds)
+            seconds = sandbox.times(problem.cpu_seconds)[1]
+            with pool.checker() as checker:
+                results = run_tests(
+                    checker, program, problem.code, seconds=seconds, stop_early=stop_early
+                )
+    except (ProgramEnded, Raised) as error:
+        return Verdict((), count, str(error))
+    return Verdict(results.passed, count, results.why)
+
+
+Loaded = TypeVar("Loaded")
+
+
+def _judge_each(
+    pool: SandboxPool,
+    load: Callable[[Sandbox], Loaded],
+    tests: Sequence[InputOutput],
+    test: Callable[[Loaded, InputOutput], str],
+    stop_early: bool,
+) -> Verdict:
+    """Judge test by test; a program that took its sandbox down gets another one for the next."""
+    passed: list[bool] = []
+    why = ""
+    while len(passed) < len(tests) and not (why and stop_early):
+        with ExitStack() as stack:
+            sandbox = stack.enter_context(pool.sandbox())
+            try:
+                loaded = load(sandbox)
+            except (ProgramEnded, Raised) as error:
+                return Verdict(tuple(passed), len(tests), why or str(error))
+            failure = ""
+            while len(passed) < len(tests) and not (why and stop_early):
+                failure, is_alive = _outcome(test, loaded, tests[len(passed)])
+                passed.append(not failure)
+                why = why or failure
+                if not is_alive:
+                    break
+    return Verdict(tuple(passed), len(tests), why)
+
+
+def _outcome(
+    test: Callable[[Loaded, InputOutput], str], loaded: Loaded, case: InputOutput
+) -> tuple[str, bool]:
+    """Why a test failed, if it did, and whether the sandbox is still there."""
+    try:
+        return test(loaded, case), True
+    except Raised as error:
+        return str(error), True
+    except ProgramEnded as error:
+        return error.why, False
+
+
+def _plain_tree(value: Any) -> Tree:
+    def refuse(_: Any) -> int:
+        raise AssertionError("JSON holds plain values only")
+
+    return to_tree(value, refuse)

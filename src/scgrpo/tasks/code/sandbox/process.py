@@ -1,0 +1,208 @@
+"""One sandboxed interpreter, seen from outside."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from scgrpo.tasks.code.sandbox.backends import Backend
+from scgrpo.tasks.code.sandbox.inside.channel import Channel, Late
+from scgrpo.tasks.code.sandbox.limits import Limits
+
+START_SECONDS = 60.0
+GRACE_SECONDS = 2.0
+"""The driver measures a test's time; if it does not answer so much later, it is ended."""
+PRELOADED = (
+    *("array", "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools"),
+    *("heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
+    *("string", "threading", "typing"),
+)
+"""Modules that the interpreter has loaded before the program comes."""
+
+
+class SandboxError(RuntimeError):
+    """A sandbox could not be started: a fault of the machine, not of the program."""
+
+
+class ProgramEnded(Exception):
+    """The program did not answer in time, took its interpreter down, or sent too much."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a program as a script did."""
+
+    output: str
+    why: str
+    """Why it counts as failed, such as `time` or `error`; empty if it ended well."""
+    stderr: str = ""
+    seconds: float = 0.0
+    """Time on the clock."""
+
+
+class Sandbox:
+    """A warm interpreter in a sandbox of its own, for one program and then thrown away.
+
+    Args:
+        backend: how to start it.
+        limits: its caps.
+        packages: installed packages that programs may import.
+
+    Raises:
+        SandboxError: if no process can be started.
+    """
+
+    def __init__(self, backend: Backend, limits: Limits, packages: tuple[str, ...]) -> None:
+        self.limits = limits
+        self._socket, theirs = socket.socketpair()
+        try:
+            self._running = backend.start(limits, packages, theirs.fileno())
+        except OSError as error:
+            self._socket.close()
+            raise SandboxError(f"no sandbox could be started: {error}") from error
+        finally:
+            theirs.close()
+        self._channel = Channel(self._socket.fileno())
+        self._is_closed = False
+        self.is_lost = False
+        # Six bytes stand for a control character in JSON.
+        self._longest = 6 * (limits.output_mb << 20) + (1 << 16)
+        config = self._running.config | {
+            "memory_mb": limits.memory_mb,
+            "output_mb": limits.output_mb,
+            "preload": PRELOADED,
+        }
+        with suppress(EOFError):  # a sandbox that did not start says so when it is waited for
+            self._channel.send(config)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the interpreter is warm; to be called once.
+
+        Raises:
+            SandboxError: if it does not start, with what bubblewrap or the driver said.
+        """
+        try:
+            self._channel.receive(time.monotonic() + START_SECONDS, self._longest)
+        except (EOFError, Late, ValueError) as error:
+            raise SandboxError(f"the sandbox did not start: {self._complaint(error)}") from error
+
+    def run(
+        self,
+        source: str,
+        stdin: str = "",
+        *,
+        prelude: str = "",
+        arguments: tuple[str, ...] = (),
+        files: Mapping[str, str] | None = None,
+        cpu_seconds: float | None = None,
+    ) -> Run:
+        """Run a program as a script, in a fresh process of the sandbox.
+
+        Args:
+            source: the program.
+            stdin: its standard input.
+            prelude: code that runs before it, in its namespace.
+            arguments: of its command line.
+            files: written into its working directory before.
+            cpu_seconds: processor time, in place of the sandbox's.
+
+        Raises:
+            ProgramEnded: if the sandbox is gone.
+        """
+        cpu, wall = self.times(cpu_seconds)
+        job = {
+            "job": "run",
+            "source": source,
+            "prelude": prelude,
+            "stdin": stdin,
+            "argv": ["program.py", *arguments],
+            "files": dict(files or {}),
+            "cpu_seconds": cpu,
+            "wall_seconds": wall,
+        }
+        answer = self.ask(job, wall + GRACE_SECONDS)
+        try:
+            return _read_run(answer, cpu)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProgramEnded("forged answer") from error
+
+    def times(self, cpu_seconds: float | None = None) -> tuple[float, float]:
+        """Limits of processor time and time on the clock of one test, in seconds."""
+        if cpu_seconds is None:
+            return self.limits.cpu_seconds, self.limits.wall
+        return cpu_seconds, self.limits.wall * cpu_seconds / self.limits.cpu_seconds
+
+    def ask(self, message: Any, seconds: float) -> Any:
+        """Send a message and wait for its answer.
+
+        Raises:
+            ProgramEnded: if none comes in time.
+        """
+        deadline = time.monotonic() + seconds
+        self.send(message, deadline)
+        return self.receive(deadline)
+
+    def send(self, message: Any, deadline: float) -> None:
+        """Send a message. Raises ProgramEnded if it is not taken in time."""
+        with self._losing():
+            self._channel.send(message, deadline)
+
+    def receive(self, deadline: float) -> Any:
+        """The next message. Raises ProgramEnded if none comes in time, or one too long."""
+        with self._losing():
+            return self._channel.receive(deadline, self._longest)
+
+    def close(self) -> None:
+        """End every process of the sandbox and remove every file; may be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            self._running.end()
+        finally:
+            self._socket.close()
+            if self._running.process.stderr:
+                self._running.process.stderr.close()
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """A sandbox that failed once is not to be trusted to answer the next question."""
+        try:
+            yield
+        except (Late, EOFError, ValueError) as error:
+            self.is_lost = True
+            why = {Late: "time", EOFError: "died"}.get(type(error), "output")
+            raise ProgramEnded(why) from error
+
+    def _complaint(self, error: Exception) -> str:
+        """What the process wrote before it ended; the error itself if it lives on."""
+        process = self._running.process
+        try:
+            process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return str(error)
+        assert process.stderr is not None
+        os.set_blocking(process.stderr.fileno(), False)
+        text = (process.stderr.read() or b"").decode("utf-8", "replace")
+        return " ".join(text.split())[-500:] or f"exit code {process.returncode}"
+
+
+def _read_run(answer: dict[str, Any], cpu_seconds: float) -> Run:
+    why = ""
+    too_long = float(answer["cpu_seconds"]) > cpu_seconds or answer["code"] == -signal.SIGXCPU
+    if too_long or not answer["in_time"]:
+        why = "time"
+    elif answer["full"]:
+        why = "output"
+    elif answer["code"] != 0:
+        why = f"signal {-answer['code']}" if answer["code"] < 0 else "error"
+    return Run(str(answer["output"]), why, str(answer["stderr"]), float(answer["seconds"]))

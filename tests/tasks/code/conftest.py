@@ -1,0 +1,46 @@
+"""Sandboxes for the tests: two pools with small caps, one of them without seccomp."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from scgrpo.tasks.code.sandbox import Limits, NoIsolation, SandboxPool
+from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
+from scgrpo.tasks.code.sandbox.probe import find_isolation
+
+SMALL = Limits(
+    memory_mb=200, cpu_seconds=2, wall_seconds=60, processes=8, output_mb=1, scratch_mb=4
+)
+"""Much more time on the clock than processor time, since the machine of a test may be busy."""
+
+
+def make_pool(*, seccomp: bool = True, limits: Limits = SMALL, warm: int = 1) -> SandboxPool:
+    try:
+        isolation = find_isolation()
+    except NoIsolation as error:
+        pytest.skip(str(error))
+    return SandboxPool(BubblewrapBackend(isolation, seccomp=seccomp), limits, warm=warm)
+
+
+@pytest.fixture(scope="session")
+def filtered() -> Iterator[SandboxPool]:
+    """With seccomp, as users have it."""
+    pytest.importorskip("pyseccomp", exc_type=Exception)
+    pool = make_pool()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def unfiltered() -> Iterator[SandboxPool]:
+    """Without seccomp: what namespaces and rlimits alone hold."""
+    pool = make_pool(seccomp=False)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(params=["filtered", "unfiltered"])
+def pool(request: pytest.FixtureRequest) -> SandboxPool:
+    """Both in turn."""
+    found: SandboxPool = request.getfixturevalue(request.param)
+    return found

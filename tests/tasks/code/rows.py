@@ -1,0 +1,94 @@
+"""Rows written by hand in the schemas of the published data sets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MBPP: list[dict[str, Any]] = [
+    {
+        "task_id": 901,
+        "text": "Write a function to add two numbers.",
+        "code": "def add(a, b):\r\n    return a + b",
+        "test_list": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0", "assert add(5, 7) == 12"],
+        "test_setup_code": "",
+        "challenge_test_list": [],
+    },
+    {
+        "task_id": 902,
+        "text": "Write a function to find the longest chain of pairs.",
+        "code": "class Pair(object):\n    def __init__(self, a, b):\n        self.a = a\n"
+        "        self.b = b\n\ndef longest(pairs, n):\n    best = 0\n    last = None\n"
+        "    for pair in sorted(pairs, key=lambda p: p.b)[:n]:\n"
+        "        if last is None or pair.a > last:\n            best, last = best + 1, pair.b\n"
+        "    return best",
+        "test_list": [
+            "assert longest([Pair(5, 24), Pair(15, 25), Pair(27, 40), Pair(50, 60)], 4) == 3",
+            "assert longest([Pair(1, 2)], 1) == 1",
+        ],
+        "test_setup_code": "",
+        "challenge_test_list": [],
+    },
+    {
+        "task_id": 903,
+        "text": "Write a function to measure the depth of a tree.",
+        "code": "class Node:\n    def __init__(self, data):\n        self.data = data\n"
+        "        self.left = self.right = None\n\ndef depth(node):\n    if node is None:\n"
+        "        return 0\n    return 1 + max(depth(node.left), depth(node.right))",
+        "test_list": ["assert depth(root) == 3", "assert depth(root.left) == 2"],
+        "test_setup_code": "root = Node(1)\nroot.left = Node(2)\nroot.right = Node(3)\n"
+        "root.left.left = Node(4)",
+        "challenge_test_list": [],
+    },
+    {
+        "task_id": 904,
+        "text": "Write a function to get the area of a circle.",
+        "code": "import math\ndef area(r):\n    return math.pi * r * r",
+        "test_list": [
+            "import math\nassert math.isclose(area(2), 12.566, rel_tol=0.001)",
+            "assert set([round(area(1), 2)]) == {3.14}",
+        ],
+        "test_setup_code": "",
+        "challenge_test_list": [],
+    },
+]
+
+_PYTHON3, _CPP = 3, 2
+CODE_CONTESTS: list[dict[str, Any]] = [
+    {
+        "name": "1_A. Doubles",
+        "description": "Print twice the number.\n\nInput: n\n\nOutput: 2n",
+        "time_limit": {"seconds": 2, "nanos": 500000000},
+        "input_file": "",
+        "output_file": "",
+        "public_tests": {"input": ["1\n"], "output": ["2\n"]},
+        "private_tests": {"input": ["5\n", "0\n"], "output": ["10\n", "0\n"]},
+        "generated_tests": {"input": ["1\n", "-3\n"], "output": ["2\n", "-6\n"]},
+        "solutions": {
+            "language": [_CPP, _PYTHON3, _PYTHON3],
+            "solution": [
+                "int main() {}",
+                "print(int(input()) * 2)",
+                "n = int(input())\nprint(n + n)",
+            ],
+        },
+        "incorrect_solutions": {"language": [_PYTHON3], "solution": ["print(int(input()) ** 2)"]},
+    },
+    {
+        "name": "1_B. From a File",
+        "description": "Reads a file.",
+        "time_limit": None,
+        "input_file": "in.txt",
+        "output_file": "",
+        "public_tests": {"input": ["1\n"], "output": ["1\n"]},
+        "private_tests": {"input": [], "output": []},
+        "generated_tests": {"input": [], "output": []},
+        "solutions": {"language": [], "solution": []},
+        "incorrect_solutions": {"language": [], "solution": []},
+    },
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    """The rows as JSON lines; the path as a text."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
