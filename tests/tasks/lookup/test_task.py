@@ -1,6 +1,7 @@
 """The lookup task: what is right, what is not, and what never overlaps."""
 
 import random
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
@@ -177,12 +178,12 @@ def test_known_things_are_written_rightly():
 def test_splits_are_apart_and_the_same_every_time():
     task = LookupTask(train_size=400, heldout_size=200, ood_size=50)
     splits = {split: task.rows(split).to_list() for split in task.splits}
-    assert set(splits) == {"train", "heldout", "ood"}
+    assert set(splits) == {"train", "heldout", "ood", "validation"}
     problems = {
         split: {(tuple(sorted(r["asked"])), tuple(r["numbers"])) for r in rows}
         for split, rows in splits.items()
     }
-    assert not problems["train"] & (problems["heldout"] | problems["ood"])
+    assert all(not a & b for a, b in combinations(problems.values(), 2))
     assert {r["level"] for r in splits["train"]} == {3, 4}
     assert {r["level"] for r in splits["ood"]} == {5}
     assert all(len({r["problem_id"] for r in rows}) == len(rows) for rows in splits.values())
@@ -213,6 +214,6 @@ def test_bad_options_are_refused(options, message):
 
 def test_unknown_split():
     with pytest.raises(
-        ValueError, match="split is 'test'; the lookup task has train, heldout, ood"
+        ValueError, match="split is 'test'; the lookup task has train, heldout, ood, val"
     ):
         LookupTask().rows("test")

@@ -38,6 +38,8 @@ class LookupOptions:
     """Rows of the training split."""
     heldout_size: int = 512
     """Rows of the held-out split; its problems never occur in training."""
+    validation_size: int = 128
+    """Rows of the validation split: problems that neither training nor the held-out split has."""
     ood_size: int = 256
     """Rows of the out-of-distribution split, whose problems have one name more."""
 
@@ -46,7 +48,7 @@ class LookupOptions:
             raise ValueError(f"names is {self.names}; the lookup task has 2 to 6 of them.")
         if not 0 <= self.words <= 8:
             raise ValueError(f"words is {self.words}; the lookup task has 0 to 8 at a place.")
-        for size in ("train_size", "heldout_size", "ood_size"):
+        for size in ("train_size", "heldout_size", "validation_size", "ood_size"):
             if getattr(self, size) < 1:
                 raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
 
@@ -91,6 +93,11 @@ class LookupTask(Task, EpisodeTask):
     def text_environment(self) -> Callable[[], TextEnvironment]:
         """Makes an environment in which the model writes `look NAME` and `answer NUMBER`."""
         return LookupText
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits; learning rates are chosen on `validation`, which is not reported."""
+        return (*super().splits, "validation")
 
     def rows(self, split: str) -> "Dataset":
         """Problems of a split, the same for the same options.
