@@ -135,7 +135,7 @@ def test_a_teacher_that_is_not_there_is_refused(tmp_path):
 def test_demonstrations_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no column 'demonstration' .*prompt, answer"):
         trainer(config(tmp_path, "opsd"))
-    data = demonstrated(3).to_list()
+    data = demonstrated(4).to_list()
     data[1]["demonstration"] = ""
     with pytest.raises(ValueError, match="row 1 of train_dataset has '' as 'demonstration'"):
         trainer(config(tmp_path, "opsd"), train_dataset=Dataset.from_list(data))

@@ -94,7 +94,8 @@ class SCGRPOTrainer(GRPOTrainer):
     ) -> None:
         args = _as_scgrpo(args, model)
         environment = kwargs.get("environment_factory") is not None
-        check_dataset(train_dataset, environment_owns_data=environment)
+        problems = args.generation_batch_size // args.num_generations
+        check_dataset(train_dataset, problems, environment_owns_data=environment)
         if args.dynamic_sampling:
             check_dynamic_sampling(train_dataset, environment=environment)
         functions = _as_list(reward_funcs)
