@@ -30,7 +30,7 @@ def run_build(
     """
     console = console or Console()
     quiet()
-    from scgrpo.trainer.base_model import STEPS, SUBJECTS, build_base
+    from scgrpo.trainer.base_model import SUBJECTS, build_base
 
     if subject not in SUBJECTS:
         raise ConfigError(
@@ -38,7 +38,7 @@ def run_build(
         )
     if width % 8:
         raise ConfigError(f"--width is {width}; it must be a multiple of 8 (4 heads of even size).")
-    total = steps or STEPS
+    total = steps or SUBJECTS[subject].steps
     task = _options(SUBJECTS[subject].options, "task-options", task_options)
     corpus = _options(SUBJECTS[subject].corpus, "corpus-options", corpus_options)
     columns = (

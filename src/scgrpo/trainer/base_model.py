@@ -21,7 +21,7 @@ from scgrpo.tasks.synthetic import corpus as synthetic
 from scgrpo.tasks.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.tasks.synthetic.task import SyntheticOptions
 
-STEPS, BATCH = 1800, 64
+BATCH = 64
 CLEAN_SHARE = 0.6
 """Share of the steps on solutions without errors and wording, which teach addition quickly."""
 POOL = 8
@@ -49,6 +49,8 @@ class Subject:
     """Dials without wording, for the first part of the training."""
     draw: Callable[[random.Random, Any, Any], Conversation]
     build_tokenizer: Callable[[], PreTrainedTokenizerBase]
+    steps: int
+    """Optimizer steps of the shipped base."""
 
 
 SUBJECTS = {
@@ -58,6 +60,7 @@ SUBJECTS = {
         {"routine": 0.0},
         synthetic.draw_conversation,
         synthetic_tokenizer.build_tokenizer,
+        steps=1800,
     ),
     "lookup": Subject(
         LookupOptions,
@@ -65,6 +68,7 @@ SUBJECTS = {
         {"words": 0},
         lookup.draw_conversation,
         lookup_tokenizer.build_tokenizer,
+        steps=1500,
     ),
 }
 """Tasks for which there is a corpus."""
@@ -76,7 +80,7 @@ def build_base(
     corpus: Any = None,
     *,
     task: str = "synthetic",
-    steps: int = STEPS,
+    steps: int | None = None,
     seed: int = 0,
     width: int = 96,
     layers: int = 3,
@@ -89,7 +93,7 @@ def build_base(
         options: the task's dials, its defaults by default.
         corpus: how the corpus is written, its defaults by default.
         task: one of `SUBJECTS`.
-        steps: optimizer steps of `BATCH` conversations.
+        steps: optimizer steps of `BATCH` conversations, those of the shipped base by default.
         seed: seed of weights and corpus.
         width: hidden size.
         layers: number of layers.
@@ -100,6 +104,7 @@ def build_base(
     """
     subject = SUBJECTS[task]
     options, corpus = options or subject.options(), corpus or subject.corpus()
+    steps = steps or subject.steps
     set_seed(seed)
     tokenizer = subject.build_tokenizer()
     model = _new_model(tokenizer, width, layers)
