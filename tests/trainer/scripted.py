@@ -21,7 +21,8 @@ class ScriptedTrainer(SCGRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         texts = [self._tokenizer.decode(ids) for ids in prompt_ids]
-        turns = [f"{self._write(text, place)}<|im_end|>" for place, text in enumerate(texts)]
+        end = self._tokenizer.eos_token
+        turns = [f"{self._write(text, place)}{end}" for place, text in enumerate(texts)]
         return [self._tokenizer(turn)["input_ids"] for turn in turns], None
 
 

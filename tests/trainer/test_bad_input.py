@@ -68,6 +68,11 @@ def test_empty_dataset(tmp_path):
         trainer(config(tmp_path), train_dataset=tiny_dataset().select([]))
 
 
+def test_fewer_problems_than_a_batch_takes(tmp_path):
+    with pytest.raises(ValueError, match=r"has 3 rows, but one generation batch takes 4 "):
+        trainer(config(tmp_path), train_dataset=tiny_dataset().select(range(3)))
+
+
 def test_missing_prompt_column(tmp_path):
     with pytest.raises(ValueError, match=r"no column 'prompt' \(it has: question, answer\)"):
         trainer(

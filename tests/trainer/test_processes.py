@@ -64,4 +64,5 @@ def test_the_runs_exercise_what_they_are_about(runs):
         r for r in records["sc-grpo-memory"] if r["reference"] < 0 and r["reference_text"]
     ]
     assert remembered and all(r["step"] > 0 for r in remembered)
+    assert any("[observation]" in r["reference_text"] for r in remembered)
     assert any(r["kl"] for r in records["sc-grpo-disagreement"])

@@ -135,7 +135,7 @@ def test_a_teacher_that_is_not_there_is_refused(tmp_path):
 def test_demonstrations_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"has no column 'demonstration' .*prompt, answer"):
         trainer(config(tmp_path, "opsd"))
-    data = demonstrated(3).to_list()
+    data = demonstrated(4).to_list()
     data[1]["demonstration"] = ""
     with pytest.raises(ValueError, match="row 1 of train_dataset has '' as 'demonstration'"):
         trainer(config(tmp_path, "opsd"), train_dataset=Dataset.from_list(data))
@@ -209,6 +209,12 @@ def test_memory_survives_as_plain_types(tmp_path):
     again = TrajectoryMemory(size=3, max_age=10)
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert again == memory
+
+
+def test_memory_of_a_checkpoint_without_masks_is_read():
+    memory = TrajectoryMemory(size=3, max_age=10)
+    memory.load_state_dict({"x": [(0, [1, 2], 2)]})
+    assert memory.kept == {"x": [Remembered(0, [1, 2], 2, mask=None)]}
 
 
 def first_pass_only(folder, problems=4):

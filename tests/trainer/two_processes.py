@@ -25,11 +25,15 @@ def rollouts(prompts, run):
     rendered = run.processing_class.apply_chat_template(
         prompts, add_generation_prompt=True, return_dict=True
     )
-    return {
+    generated = {
         "prompt_ids": rendered["input_ids"],
         "completion_ids": completions,
         "logprobs": [[0.0] * len(ids) for ids in completions],
     }
+    if run.args.memory_size:  # episodes: the masks of other processes are needed for references
+        masks = [[int(place % 5 < 3) for place in range(len(ids))] for ids in completions]
+        generated["env_mask"] = masks
+    return generated
 
 
 def solved(completion_ids, **_):

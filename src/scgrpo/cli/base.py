@@ -14,6 +14,7 @@ from scgrpo.cli.quiet import quiet
 
 def run_build(
     output: Path,
+    subject: str,
     steps: int | None,
     seed: int,
     width: int,
@@ -22,22 +23,24 @@ def run_build(
     corpus_options: str,
     console: Console | None = None,
 ) -> None:
-    """Train the base model and show how far it is.
+    """Train the base model of a task and show how far it is.
 
     Raises:
-        ConfigError: for an option of the task or the corpus that does not exist.
+        ConfigError: for a task without a corpus, or an option of task or corpus that is unknown.
     """
     console = console or Console()
     quiet()
-    from scgrpo.tasks.synthetic.corpus import CorpusOptions
-    from scgrpo.tasks.synthetic.task import SyntheticOptions
-    from scgrpo.trainer.base_model import STEPS, build_base
+    from scgrpo.trainer.base_model import SUBJECTS, build_base
 
+    if subject not in SUBJECTS:
+        raise ConfigError(
+            f"--task is {subject!r}; a base can be built for {' or '.join(SUBJECTS)}."
+        )
     if width % 8:
         raise ConfigError(f"--width is {width}; it must be a multiple of 8 (4 heads of even size).")
-    total = steps or STEPS
-    task = _options(SyntheticOptions, "task-options", task_options)
-    corpus = _options(CorpusOptions, "corpus-options", corpus_options)
+    total = steps or SUBJECTS[subject].steps
+    task = _options(SUBJECTS[subject].options, "task-options", task_options)
+    corpus = _options(SUBJECTS[subject].corpus, "corpus-options", corpus_options)
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -57,6 +60,7 @@ def run_build(
             output,
             task,
             corpus,
+            task=subject,
             steps=total,
             seed=seed,
             width=width,

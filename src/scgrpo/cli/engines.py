@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-import scgrpo
 from scgrpo.cli.config import read_mapping
 from scgrpo.cli.errors import ConfigError, Debugging
 from scgrpo.evaluation.engines import ENGINES
+from scgrpo.shipped import local_name
 
 if TYPE_CHECKING:
     from scgrpo.cli.evaluate import EvaluationRequest
@@ -77,7 +77,7 @@ def make_engine(
         if not Debugging.on:
             os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         with _loading(console):
-            return VLLMEngine(_local_name(path), options)
+            return VLLMEngine(local_name(path), options)
 
     def openai() -> "Engine":
         from scgrpo.evaluation.engines.openai_engine import OpenAIEngine
@@ -97,10 +97,6 @@ def _loading(console: Console) -> Any:
     return console.status("loading the model ...") if console.is_terminal else nullcontext()
 
 
-def _local_name(path: str) -> str:
-    return str(Path(scgrpo.__file__).parent / "assets" / "tiny-base") if path == "tiny" else path
-
-
 def _load(path: str) -> tuple[Any, Any]:
     import torch
 
@@ -114,4 +110,4 @@ def _load(path: str) -> tuple[Any, Any]:
 
 def model_folder(path: str) -> Path:
     """Folder of a model that is found, whether there is one or not."""
-    return Path(_local_name(path))
+    return Path(local_name(path))

@@ -23,7 +23,7 @@ _episodes = _of("Tasks that are played over several turns")
 Model = Annotated[
     str,
     typer.Argument(
-        help="Hub id, model folder, run folder, or 'tiny' for the shipped base; with --engine "
+        help="Hub id, model folder, run folder, 'tiny' or 'tiny-agent' (shipped); with --engine "
         "openai the name that the server knows."
     ),
 ]

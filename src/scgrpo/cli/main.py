@@ -198,6 +198,7 @@ def report(
 @guarded
 def build_base(
     output: Annotated[Path, typer.Argument(help="Folder for the model and its tokenizer.")],
+    task: Annotated[str, typer.Option(help="synthetic, or lookup for the agent.")] = "synthetic",
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer steps; those of the shipped base.")
     ] = None,
@@ -205,18 +206,19 @@ def build_base(
     width: Annotated[int, typer.Option(min=8, help="Hidden size, a multiple of 8.")] = 96,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 3,
     task_options: Annotated[
-        str, typer.Option(help="Dials of the synthetic task, as YAML: '{routine: 0.7}'.")
+        str, typer.Option(help="Dials of the task, as YAML: '{routine: 0.7}'.")
     ] = "{}",
     corpus_options: Annotated[str, typer.Option(help="How the corpus is written, as YAML.")] = "{}",
 ) -> None:
-    """Train the tiny base model again, from scratch, as it ships with the package.
+    """Train a tiny base model again, from scratch, as it ships with the package.
 
-    For example: scgrpo build-base my-base --task-options '{routine: 0.7}', or a larger one as
-    teacher: scgrpo build-base teacher --width 128 --layers 4 --steps 3600
+    For example: scgrpo build-base my-base --task-options '{routine: 0.7}', a larger one as
+    teacher: scgrpo build-base teacher --width 128 --layers 4 --steps 3600, or that of the agent
+    task: scgrpo build-base agent --task lookup
     """
     from scgrpo.cli.base import run_build
 
-    run_build(output, steps, seed, width, layers, task_options, corpus_options)
+    run_build(output, task, steps, seed, width, layers, task_options, corpus_options)
 
 
 def main() -> None:

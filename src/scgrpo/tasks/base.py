@@ -69,6 +69,10 @@ class Task(Protocol):
     evaluation_splits: tuple[str, ...] = ("test",)
     """Splits that are evaluated on; `scgrpo evaluate` takes the first by default."""
 
+    environment_scores: bool = True
+    """Whether the environment's `get_reward` scores an episode; else `verify` scores what was said
+    and done in it, as where the answer is the text of the last turn."""
+
     @property
     def splits(self) -> tuple[str, ...]:
         """All splits that `rows` knows."""
@@ -86,7 +90,8 @@ class Task(Protocol):
 
         An environment has `reset(**row)`, which may return an observation that is put behind the
         last user message, `get_reward() -> float` in [0, 1], which scores its episode in place of
-        `verify`, and public methods with type hints and docstrings, which are the tools.
+        `verify` (not with `environment_scores = False`), and public methods with type hints and
+        docstrings, which are the tools.
         """
         return None
 

@@ -8,11 +8,11 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from scgrpo.teachers.guides import PLACEHOLDER, resolve_guide
+from scgrpo.teachers.transcripts import Excerpt, Transcripts
 
 Message = dict[str, Any]
 Prompt = str | list[Message]
 
-CUT_MARK = "\n[...]\n"
 _PROBE = "scgrpo-probe"
 
 
@@ -52,6 +52,7 @@ class TeacherPrompts:
         reference_ids: Sequence[int],
         completion_length: int,
         tools: list[Any] | None = None,
+        reference_written: Sequence[int] | None = None,
     ) -> TeacherPrompt | None:
         """Prompt of the teacher for one rollout.
 
@@ -61,38 +62,32 @@ class TeacherPrompts:
             reference_ids: token ids of the reference completion.
             completion_length: tokens of the rollout that will be scored behind this prompt.
             tools: tools that the student's prompt was rendered with.
+            reference_written: 1 for the reference's tokens that the model wrote, 0 for those of
+                tools; all by default.
 
         Returns:
-            The prompt, its reference cut in the middle where prompt and completion would exceed
-            `max_length`; None where not even an empty reference fits.
+            The prompt, its reference shortened where prompt and completion would exceed
+            `max_length` (`scgrpo.teachers.transcripts`); None where not even an empty reference
+            fits.
 
         Raises:
             ValueError: if the template ends the teacher's prompt otherwise than the student's.
         """
-        kept, room = len(reference_ids), self.max_length - completion_length
-        while kept >= 0:
-            text = self._reference_text(reference_ids, kept)
-            ids = self._render(prompt, text, tools)
+        room = self.max_length - completion_length
+        reference: Excerpt | None = self.transcripts.excerpt(reference_ids, reference_written)
+        while reference is not None:
+            ids = self._render(prompt, reference.text, tools)
             if len(ids) <= room:
                 self._check_ending(ids, student_prompt_ids, prompt)
-                return TeacherPrompt(ids, reference_cut=kept < len(reference_ids))
-            if kept == 0:
-                return None
-            # The cut text may tokenize a little longer than it was: shrink until it fits.
-            kept = max(0, kept - max(len(ids) - room, 1))
+                return TeacherPrompt(ids, reference_cut=reference.is_cut)
+            # The cut text may tokenize a little longer than it was: shorten until it fits.
+            reference = reference.shorter(by=len(ids) - room)
         return None
 
-    def _reference_text(self, ids: Sequence[int], kept: int) -> str:
-        if kept == len(ids):
-            return self._decode(ids)
-        if kept == 0:
-            return CUT_MARK.strip()
-        head = (kept + 1) // 2
-        tail = len(ids) - (kept - head)
-        return self._decode(ids[:head]) + CUT_MARK + self._decode(ids[tail:])
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+    @cached_property
+    def transcripts(self) -> Transcripts:
+        """Makes the references."""
+        return Transcripts(self.tokenizer, self.chat_template, self.template_options)
 
     def _render(self, prompt: Prompt, reference: str, tools: list[Any] | None) -> list[int]:
         system = resolve_guide(self.guide).replace(PLACEHOLDER, reference)

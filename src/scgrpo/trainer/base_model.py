@@ -1,11 +1,11 @@
-"""The tiny base model: trained from scratch on the synthetic task's corpus, by one command."""
+"""The tiny base models: trained from scratch on an embedded task's corpus, by one command."""
 
 import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
-from scgrpo.tasks.synthetic.corpus import CorpusOptions, draw_conversation
+from scgrpo.tasks.lookup import corpus as lookup
+from scgrpo.tasks.lookup import tokenizer as lookup_tokenizer
+from scgrpo.tasks.lookup.task import LookupOptions
+from scgrpo.tasks.synthetic import corpus as synthetic
+from scgrpo.tasks.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.tasks.synthetic.task import SyntheticOptions
-from scgrpo.tasks.synthetic.tokenizer import build_tokenizer
 
-STEPS, BATCH = 1800, 64
+BATCH = 64
 CLEAN_SHARE = 0.6
 """Share of the steps on solutions without errors and wording, which teach addition quickly."""
 POOL = 8
@@ -27,16 +30,57 @@ POOL = 8
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 100
 IGNORED = -100
 
+Conversation = tuple[list[dict[str, str]], Sequence[str]]
+"""Prompt, and what follows: turns of the model and answers of a tool, one after the other."""
+
 Progress = Callable[[int, int, float], None]
 """Called with (steps done, steps in all, loss in nats per token)."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a base model learns, and how it reads."""
+
+    options: type[Any]
+    """Dials of the task."""
+    corpus: type[Any]
+    """How the corpus is written; it has `without_errors`."""
+    plain: dict[str, Any]
+    """Dials without wording, for the first part of the training."""
+    draw: Callable[[random.Random, Any, Any], Conversation]
+    build_tokenizer: Callable[[], PreTrainedTokenizerBase]
+    steps: int
+    """Optimizer steps of the shipped base."""
+
+
+SUBJECTS = {
+    "synthetic": Subject(
+        SyntheticOptions,
+        synthetic.CorpusOptions,
+        {"routine": 0.0},
+        synthetic.draw_conversation,
+        synthetic_tokenizer.build_tokenizer,
+        steps=1800,
+    ),
+    "lookup": Subject(
+        LookupOptions,
+        lookup.CorpusOptions,
+        {"words": 0},
+        lookup.draw_conversation,
+        lookup_tokenizer.build_tokenizer,
+        steps=1500,
+    ),
+}
+"""Tasks for which there is a corpus."""
+
+
 def build_base(
     output: Path,
-    options: SyntheticOptions | None = None,
-    corpus: CorpusOptions | None = None,
+    options: Any = None,
+    corpus: Any = None,
     *,
-    steps: int = STEPS,
+    task: str = "synthetic",
+    steps: int | None = None,
     seed: int = 0,
     width: int = 96,
     layers: int = 3,
@@ -46,9 +90,10 @@ def build_base(
 
     Args:
         output: folder for the model and its tokenizer.
-        options: the task's dials.
-        corpus: how the corpus is written.
-        steps: optimizer steps of `BATCH` conversations.
+        options: the task's dials, its defaults by default.
+        corpus: how the corpus is written, its defaults by default.
+        task: one of `SUBJECTS`.
+        steps: optimizer steps of `BATCH` conversations, those of the shipped base by default.
         seed: seed of weights and corpus.
         width: hidden size.
         layers: number of layers.
@@ -57,17 +102,24 @@ def build_base(
     Returns:
         The folder, as `from_pretrained` reads it.
     """
-    options, corpus = options or SyntheticOptions(), corpus or CorpusOptions()
+    subject = SUBJECTS[task]
+    options, corpus = options or subject.options(), corpus or subject.corpus()
+    steps = steps or subject.steps
     set_seed(seed)
-    tokenizer = build_tokenizer()
+    tokenizer = subject.build_tokenizer()
     model = _new_model(tokenizer, width, layers)
     rng, started = random.Random(seed), time.monotonic()
     optimizer = torch.optim.AdamW(
         model.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-    clean = _batches(tokenizer, rng, replace(options, routine=0.0), CorpusOptions.without_errors())
-    noisy = _batches(tokenizer, rng, options, corpus)
+    plain = replace(options, **subject.plain)
+
+    def clean_conversation() -> Conversation:
+        return subject.draw(rng, plain, subject.corpus.without_errors())
+
+    clean = _batches(tokenizer, rng, clean_conversation)
+    noisy = _batches(tokenizer, rng, lambda: subject.draw(rng, options, corpus))
     for step in range(steps):
         loss = _loss(model, *next(clean if step < CLEAN_SHARE * steps else noisy))
         optimizer.zero_grad()
@@ -86,7 +138,7 @@ def build_base(
         "seed": seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
-    recipe = {"task": asdict(options), "corpus": asdict(corpus), "training": made}
+    recipe = {"name": task, "task": asdict(options), "corpus": asdict(corpus), "training": made}
     (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
     return output
 
@@ -119,12 +171,11 @@ def _rate(step: int, steps: int) -> float:
 def _batches(
     tokenizer: PreTrainedTokenizerBase,
     rng: random.Random,
-    options: SyntheticOptions,
-    corpus: CorpusOptions,
+    draw: Callable[[], Conversation],
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Token ids and labels `(B, L)` without end; only solutions are learned."""
+    """Token ids and labels `(B, L)` without end; only what the model writes is learned."""
     while True:
-        drawn = [draw_conversation(rng, options, corpus) for _ in range(POOL * BATCH)]
+        drawn = [draw() for _ in range(POOL * BATCH)]
         examples = sorted((_example(tokenizer, *pair) for pair in drawn), key=lambda e: len(e[0]))
         pool = [examples[start : start + BATCH] for start in range(0, len(examples), BATCH)]
         rng.shuffle(pool)
@@ -135,13 +186,26 @@ def _batches(
 
 
 def _example(
-    tokenizer: PreTrainedTokenizerBase, prompt: Any, solution: str
+    tokenizer: PreTrainedTokenizerBase, prompt: Any, following: Sequence[str]
 ) -> tuple[Tensor, Tensor]:
-    text = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
-    prompt_ids = tokenizer(text)["input_ids"]
-    solution_ids = [*tokenizer(solution)["input_ids"], tokenizer.eos_token_id]
-    labels = [IGNORED] * len(prompt_ids) + solution_ids
-    return torch.tensor([*prompt_ids, *solution_ids]), torch.tensor(labels)
+    asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False)
+    ids = list(tokenizer(asked)["input_ids"])
+    labels = [IGNORED] * len(ids)
+    for place, text in enumerate(following):
+        if place % 2 == 0:
+            turn = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+            ids, labels = ids + turn, labels + turn
+        else:
+            answer = tokenizer(_answer(tokenizer, text))["input_ids"]
+            ids, labels = ids + answer, labels + [IGNORED] * len(answer)
+    return torch.tensor(ids), torch.tensor(labels)
+
+
+def _answer(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """A tool's answer as it stands between two turns: the tiny templates have no state."""
+    message = {"role": "tool", "content": text}
+    rendered = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    return str(rendered)
 
 
 def _loss(model: Qwen3ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:

@@ -7,8 +7,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
 
-def check_dataset(dataset: Any, *, environment_owns_data: bool) -> None:
-    """Refuse a training set without rows or without prompts.
+def check_dataset(dataset: Any, problems: int, *, environment_owns_data: bool) -> None:
+    """Refuse a training set without prompts, or without enough rows for one generation batch.
+
+    Args:
+        dataset: training set.
+        problems: different problems in one generation batch.
+        environment_owns_data: whether prompts come from an environment.
 
     Raises:
         ValueError: naming what is missing.
@@ -26,6 +31,12 @@ def check_dataset(dataset: Any, *, environment_owns_data: bool) -> None:
             f"train_dataset has no column 'prompt' (it has: {', '.join(columns)}); rename the "
             "column with the question, for instance dataset.rename_column("
             f"{columns[0]!r}, 'prompt')."
+        )
+    if len(dataset) < problems:
+        raise ValueError(
+            f"train_dataset has {len(dataset)} rows, but one generation batch takes {problems} "
+            "(generation_batch_size / num_generations), so that no step could be made; give it "
+            "more rows or a smaller per_device_train_batch_size."
         )
 
 

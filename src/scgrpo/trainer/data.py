@@ -25,7 +25,9 @@ class Source:
     trainer_defaults: dict[str, Any] = field(default_factory=dict)
     """SCGRPOConfig fields that suit this source, such as the length of a completion."""
     environment: Callable[[], Any] | None = None
-    """For agent tasks: TRL's `environment_factory`; its `get_reward` replaces `verify`."""
+    """For agent tasks: TRL's `environment_factory`."""
+    environment_scores: bool = False
+    """Whether its `get_reward` replaces `verify`."""
 
 
 def load_source(config: RunConfig) -> Source:
@@ -62,6 +64,7 @@ def _task_source(config: RunConfig) -> Source:
         guide=task.guide,
         trainer_defaults=dict(task.trainer_defaults),
         environment=task.environment,
+        environment_scores=task.environment is not None and task.environment_scores,
     )
 
 

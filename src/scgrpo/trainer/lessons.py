@@ -3,9 +3,8 @@
 Shapes: B rollouts of this process, N groups, G rollouts a group, R references of a rollout.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -34,6 +33,14 @@ class DrawKey:
     first_group: int = 0
 
 
+class Reference(NamedTuple):
+    """A trajectory that a teacher is shown."""
+
+    ids: list[int]
+    mask: list[int] | None = None
+    """1 for tokens that the model wrote, 0 for those of tools; None where there are no tools."""
+
+
 @dataclass
 class Lessons:
     """What the teacher is shown, per rollout of this process."""
@@ -42,8 +49,8 @@ class Lessons:
     """Teacher prompts of each rollout, none where it has no teacher."""
     reference: list[int]
     """Global number of each rollout's first reference, -1 for none or one of an earlier step."""
-    reference_text_ids: dict[int, list[int]] = field(default_factory=dict)
-    """Token ids of a first reference that is no rollout of this batch."""
+    outside: dict[int, Reference] = field(default_factory=dict)
+    """First references, by rollout, that are no rollouts of this batch."""
     reference_length: list[int] = field(default_factory=list)
     """Model-written tokens of each rollout's first reference."""
     diversity_sign: Tensor | None = None
@@ -74,15 +81,16 @@ class Prompter:
     rollouts: Rollouts
     cut: int = 0
 
-    def build(self, row: int, reference_ids: Sequence[int]) -> list[int] | None:
+    def build(self, row: int, reference: Reference) -> list[int] | None:
         """The prompt for one rollout and reference, None where not even an empty one fits."""
         rollouts = self.rollouts
         prompt = self.prompts.build(
             rollouts.prompts[row],
             rollouts.prompt_ids[row],
-            reference_ids,
+            reference.ids,
             len(rollouts.completion_ids[row]),
             tools=rollouts.tools[row] if rollouts.tools else None,
+            reference_written=reference.mask,
         )
         self.cut += prompt is None or prompt.reference_cut
         return None if prompt is None else prompt.ids
@@ -118,7 +126,7 @@ class OwnRollouts:
             remembered=counts,
         )
         written_B = written_tokens(batch).sum(1)
-        library = from_everywhere(self.accelerator, rollouts.completion_ids)
+        library = self._library(rollouts)
         written = self.accelerator.gather(written_B).tolist()
         lessons = self._lessons(rollouts, reference_NGR, library, written, recalled)
         unsolved_N = route_N == Route.NONE
@@ -135,7 +143,7 @@ class OwnRollouts:
         self,
         rollouts: Rollouts,
         reference_NGR: Tensor,
-        library: list[list[int]],
+        library: list[Reference],
         written: list[int],
         recalled: list[list[Remembered]],
     ) -> Lessons:
@@ -150,20 +158,26 @@ class OwnRollouts:
             for place, index in enumerate(i for i in drawn if i >= 0):
                 if index < size:
                     number = group * size + index
-                    ids, own = library[number], written[number]
+                    reference, own = library[number], written[number]
                 else:
                     number, entry = -1, recalled[group][index - size]
-                    ids, own = entry.completion_ids, entry.written
+                    reference, own = Reference(entry.completion_ids, entry.mask), entry.written
                 if place == 0:
                     first, length = number, own
                     if number < 0:
-                        lessons.reference_text_ids[row] = ids
-                prompts.append(prompter.build(row, ids))
+                        lessons.outside[row] = reference
+                prompts.append(prompter.build(row, reference))
             lessons.prompts.append([ids for ids in prompts if ids is not None])
             lessons.reference.append(first)
             lessons.reference_length.append(length)
         lessons.logged = _cut_everywhere(self.accelerator, prompter.cut)
         return lessons
+
+    def _library(self, rollouts: Rollouts) -> list[Reference]:
+        """The rollouts of all processes."""
+        ids = from_everywhere(self.accelerator, rollouts.completion_ids)
+        masks = from_everywhere(self.accelerator, rollouts.written) or [None] * len(ids)
+        return [Reference(*pair) for pair in zip(ids, masks, strict=True)]
 
     def _recall(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> list[list[Remembered]]:
         if self.memory is None:
@@ -175,7 +189,7 @@ class OwnRollouts:
         self,
         rollouts: Rollouts,
         reward_NG: Tensor,
-        library: list[list[int]],
+        library: list[Reference],
         written: list[int],
         step: int,
     ) -> None:
@@ -186,7 +200,10 @@ class OwnRollouts:
         for problem in dict.fromkeys(problems):
             rows = [i for i, name in enumerate(problems) if name == problem and solved[i]]
             if rows:
-                self.memory.add(problem, [Remembered(step, library[i], written[i]) for i in rows])
+                found = [
+                    Remembered(step, library[i].ids, written[i], library[i].mask) for i in rows
+                ]
+                self.memory.add(problem, found)
 
 
 @dataclass
@@ -236,10 +253,10 @@ class Demonstrations(GivenTeacher):
         lessons = Lessons([], [-1] * len(rollouts.rows))
         for row, data in enumerate(rollouts.rows):
             ids = self._ids(data[self.method.demonstration])
-            prompt = prompter.build(row, ids) if ids else None
+            prompt = prompter.build(row, Reference(ids)) if ids else None
             lessons.prompts.append([] if prompt is None else [prompt])
             if prompt is not None:
-                lessons.reference_text_ids[row] = ids
+                lessons.outside[row] = Reference(ids)
         lessons.logged = _cut_everywhere(self.accelerator, prompter.cut)
         return lessons
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scgrpo.method import Route
 from scgrpo.teachers.scoring import TopTokens
+from scgrpo.teachers.transcripts import Transcripts
 from scgrpo.trainer.rollouts import Rollouts, written_tokens
 from scgrpo.trainer.weighting import SCORED
 
@@ -37,7 +38,7 @@ def rollout_records(
     first = trainer.accelerator.process_index * count
     assert rollouts.reward_per_func is not None
     rewards = rollouts.reward_per_func[first : first + count, verifier].tolist()
-    decode = _Decoder(trainer._tokenizer)
+    decode = _Decoder(trainer._tokenizer, trainer.chat_template, trainer.chat_template_kwargs)
     records = [
         {
             "step": trainer.state.global_step,
@@ -50,17 +51,19 @@ def rollout_records(
         for row in range(count)
     ]
     everywhere = gather_object(records)
+    transcripts = [record.pop("transcript") for record in everywhere]
     for record in everywhere:
         reference = record["reference"]
         if reference >= 0:
-            record["reference_text"] = everywhere[reference]["completion"]
+            record["reference_text"] = transcripts[reference]
             record["reference"] = reference % trainer.num_generations
     return list(everywhere)
 
 
 class _Decoder:
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *template: Any) -> None:
         self.tokenizer = tokenizer
+        self.transcript = Transcripts(tokenizer, *template).text
 
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -77,10 +80,12 @@ class _Decoder:
 
 def _texts_of(rollouts: Rollouts, row: int, decode: _Decoder) -> Record:
     ids = rollouts.completion_ids[row]
+    written = rollouts.written[row] if rollouts.written else None
     student, teacher = rollouts.top_tokens.get(row, (None, None))
-    shown = rollouts.lessons.reference_text_ids.get(row)
+    outside = rollouts.lessons.outside.get(row)
     return {
-        "reference_text": None if shown is None else decode.text(shown),
+        "reference_text": None if outside is None else decode.transcript(*outside),
+        "transcript": decode.transcript(ids, written),
         "prompt": decode.text(rollouts.prompt_ids[row]),
         "completion": decode.text(ids),
         "completion_ids": list(ids),

@@ -25,7 +25,7 @@ from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts, from_everywhere
 logger = logging.getLogger(__name__)
 
 Generate = Callable[[list[dict[str, Any]]], tuple[Batch, Rollouts]]
-PER_ROLLOUT = ("rows", "prompts", "prompt_ids", "completion_ids", "tools")
+PER_ROLLOUT = ("rows", "prompts", "prompt_ids", "completion_ids", "written", "tools")
 
 
 class DataExhausted(RuntimeError):

@@ -28,6 +28,8 @@ class Rollouts:
     """Messages or text, as the student saw them (an environment may have added to them)."""
     prompt_ids: list[list[int]] = field(default_factory=list)
     completion_ids: list[list[int]] = field(default_factory=list)
+    written: list[list[int]] = field(default_factory=list)
+    """1 for completion tokens that the model wrote, 0 for those of tools; empty without tools."""
     tools: list[Any] = field(default_factory=list)
     """Tools that each prompt was rendered with."""
     reward_per_func: Tensor | None = None

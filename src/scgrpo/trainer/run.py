@@ -17,8 +17,8 @@ from transformers import (
     TrainerCallback,
 )
 
-import scgrpo
 from scgrpo.presets import load_preset
+from scgrpo.shipped import SHIPPED, local_name
 from scgrpo.trainer.callbacks import EvaluationCallback, RunFolderCallback
 from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
@@ -29,7 +29,7 @@ from scgrpo.trainer.run_config import RunConfig
 from scgrpo.trainer.run_folder import RunFolder
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
-TINY_BASE = Path(scgrpo.__file__).parent / "assets" / "tiny-base"
+TINY_BASE = SHIPPED["tiny"]
 INSPECTED_ROLLOUTS = 16
 MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
 """Keys that a resumed run may have otherwise than when it was begun."""
@@ -105,15 +105,15 @@ def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> S
 
 
 def load_policy(name: str, dtype: str = "float32") -> tuple[PreTrainedModel, Any]:
-    """Model and tokenizer, by hub id, folder, or `tiny` for the shipped base."""
-    path = str(TINY_BASE) if name == "tiny" else name
+    """Model and tokenizer, by hub id, folder, or name of a shipped model."""
+    path = local_name(name)
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
         return model, AutoTokenizer.from_pretrained(path, padding_side="left")
     except OSError as error:
         raise ValueError(
             f"model {name!r} is neither a model folder nor a hub id that can be reached "
-            f"({str(error).splitlines()[0]}); 'tiny' is the base that ships with scgrpo."
+            f"({str(error).splitlines()[0]}); {' and '.join(SHIPPED)} ship with scgrpo."
         ) from error
 
 
@@ -149,7 +149,7 @@ def _build_trainer(
     model, tokenizer = load_policy(config.model, config.dtype)
     trainer = SCGRPOTrainer(
         model,
-        source.verify if source.environment is None else None,
+        None if source.environment_scores else source.verify,
         args,
         source.train,
         processing_class=tokenizer,

@@ -25,7 +25,8 @@ class RunConfig:
         metadata={"help": "Reward for `dataset`: package.module:function or path.py:function."},
     )
     model: str = field(
-        default="tiny", metadata={"help": "Hub id or local folder; `tiny` is the shipped base."}
+        default="tiny",
+        metadata={"help": "Hub id, local folder, or `tiny` or `tiny-agent`, which are shipped."},
     )
     dtype: str = field(
         default="float32",

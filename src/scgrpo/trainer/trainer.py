@@ -94,7 +94,8 @@ class SCGRPOTrainer(GRPOTrainer):
     ) -> None:
         args = _as_scgrpo(args, model)
         environment = kwargs.get("environment_factory") is not None
-        check_dataset(train_dataset, environment_owns_data=environment)
+        problems = args.generation_batch_size // args.num_generations
+        check_dataset(train_dataset, problems, environment_owns_data=environment)
         if args.dynamic_sampling:
             check_dynamic_sampling(train_dataset, environment=environment)
         functions = _as_list(reward_funcs)
@@ -130,6 +131,7 @@ class SCGRPOTrainer(GRPOTrainer):
             generated = super()._generate(prompts)
         rollouts = self._rollouts
         rollouts.prompts, rollouts.prompt_ids, rollouts.completion_ids = prompts, *generated[:2]
+        rollouts.written = generated[2] or []
         if self.environment_factories is not None:
             rollouts.tools = [self._env_tools[name] for name in self._batch_environments]
         elif self.tools:

@@ -112,7 +112,8 @@ class TokenWeight:
             kl_T = _REDUCE[self.method.reference_reduction](score.kl)
             for name, values in (("kl", kl_T), *score.signals.items()):
                 if name in batch:
-                    batch[name][row, : len(values)] = values
+                    written_T = written_BT[row, : len(values)]
+                    batch[name][row, : len(values)] = values.where(written_T, 0.0)
             scored_B[row] = True
             _keep_top_tokens(rollouts, row, score)
         return scored_B

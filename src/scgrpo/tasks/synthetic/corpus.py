@@ -32,8 +32,8 @@ class CorpusOptions:
 
 def draw_conversation(
     rng: random.Random, task: SyntheticOptions, corpus: CorpusOptions
-) -> tuple[Messages, str]:
-    """Prompt and solution of one conversation.
+) -> tuple[Messages, list[str]]:
+    """Prompt of one conversation, and its solution as the one turn that follows.
 
     Problems of the held-out split never occur. Order, wording and errors of a solution are drawn
     independently of its reference.
@@ -42,7 +42,7 @@ def draw_conversation(
     words = routine_words(task.routine)
     prompt = [{"role": "user", "content": "+".join(map(str, numbers))}]
     if rng.random() >= corpus.reference_share:
-        return prompt, write_solution(numbers, rng, words=words, error_rate=corpus.error_rate)
+        return prompt, [write_solution(numbers, rng, words=words, error_rate=corpus.error_rate)]
     is_right = rng.random() < corpus.correct_references
     reference = write_solution(
         numbers, rng, words=words, error_rate=0.0 if is_right else corpus.error_rate
@@ -55,7 +55,7 @@ def draw_conversation(
         known=steps_of(reference),
         known_error_rate=corpus.known_error_rate,
     )
-    return [{"role": "system", "content": reference}, *prompt], solution
+    return [{"role": "system", "content": reference}, *prompt], [solution]
 
 
 def _draw_training_problem(rng: random.Random, task: SyntheticOptions) -> list[int]:

@@ -54,7 +54,7 @@ def write_solution(
         total = first + second
         shown = f"{first}+{second}={total}" in known
         if rng.random() < (known_error_rate if shown else error_rate):
-            total = _misadd(total, rng)
+            total = misadd(total, rng)
         left.append(total)
         wording = "".join(rng.choice(WORDS) + " " for _ in range(words))
         parts.append(f"{wording}{first}+{second}={total}; ")
@@ -83,7 +83,7 @@ def is_correct(solution: str, numbers: Sequence[int]) -> bool:
     return len(left) == 1
 
 
-def _misadd(total: int, rng: random.Random) -> int:
+def misadd(total: int, rng: random.Random) -> int:
     """A number that differs from the sum in one digit."""
     digits = str(total)
     while True:
