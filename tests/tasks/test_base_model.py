@@ -1,6 +1,7 @@
-"""The shipped base: a standard model folder that solves a part of the problems."""
+"""The shipped bases: standard model folders that solve a part of the problems."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,38 +10,48 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
+from scgrpo.shipped import SHIPPED
 from scgrpo.tasks import load_task
-from scgrpo.tasks.synthetic.tokenizer import build_tokenizer
-from scgrpo.trainer.base_model import build_base
-from scgrpo.trainer.run import TINY_BASE
+from scgrpo.trainer.base_model import SUBJECTS, build_base
+
+each_base = pytest.mark.parametrize(
+    ("name", "task"), [("tiny", "synthetic"), ("tiny-agent", "lookup")]
+)
 
 
-def test_loads_as_any_model_and_has_the_tokenizer_of_the_task():
-    model = AutoModelForCausalLM.from_pretrained(TINY_BASE)
-    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)
-    assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
-    assert tokenizer.chat_template == build_tokenizer().chat_template
+@each_base
+def test_loads_as_any_model_and_has_the_tokenizer_of_the_task(name, task):
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED[name])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED[name])
+    built = SUBJECTS[task].build_tokenizer()
+    assert tokenizer.get_vocab() == built.get_vocab()
+    assert tokenizer.chat_template == built.chat_template
     assert model.config.vocab_size == len(tokenizer)
     assert sum(p.numel() for p in model.parameters()) < 1_000_000
-    assert sum(f.stat().st_size for f in TINY_BASE.iterdir()) < 5_000_000
+    assert sum(f.stat().st_size for f in SHIPPED[name].iterdir()) < 2_000_000
 
 
-def test_solves_a_part_so_that_all_routes_occur():
-    model = AutoModelForCausalLM.from_pretrained(TINY_BASE)
-    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE, padding_side="left")
-    task = load_task("synthetic")
+@pytest.mark.parametrize(
+    ("name", "task", "lowest", "highest", "partial"),
+    [("tiny", "synthetic", 0.25, 0.45, 0.5), ("tiny-agent", "lookup", 0.12, 0.25, 0.25)],
+)
+def test_solves_a_part_so_that_all_routes_occur(name, task, lowest, highest, partial):
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED[name])
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED[name], padding_side="left")
+    task = load_task(task)
     length = task.trainer_defaults["max_completion_length"]
     records = evaluate(model, tokenizer, task, k=8, limit=96, max_new_tokens=length)
     solved = reward_matrix(records)[1].sum(1)
-    assert 0.25 <= np.mean(solved) / 8 <= 0.45
-    assert (solved == 0).any() and ((solved >= 2) & (solved < 8)).mean() > 0.5
+    assert lowest <= np.mean(solved) / 8 <= highest
+    assert (solved == 0).any() and ((solved >= 2) & (solved < 8)).mean() > partial
 
 
-def test_recipe_says_how_it_was_made():
-    recipe = json.loads((TINY_BASE / "recipe.json").read_text())
-    task = load_task("synthetic")
-    assert recipe["task"] == {**recipe["task"], "steps": task.options.steps}
-    assert recipe["task"]["routine"] == task.options.routine
+@each_base
+def test_recipe_says_how_it_was_made(name, task):
+    recipe = json.loads((SHIPPED[name] / "recipe.json").read_text())
+    options = asdict(load_task(task).options)
+    assert recipe["task"] == {dial: options[dial] for dial in recipe["task"]}
+    assert recipe["training"]["steps"] == SUBJECTS[task].steps
 
 
 @pytest.mark.slow

@@ -29,7 +29,6 @@ from scgrpo.trainer.run_config import RunConfig
 from scgrpo.trainer.run_folder import RunFolder
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
-TINY_BASE = SHIPPED["tiny"]
 INSPECTED_ROLLOUTS = 16
 MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
 """Keys that a resumed run may have otherwise than when it was begun."""
