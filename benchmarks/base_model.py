@@ -29,9 +29,9 @@ from scgrpo.method.divergence import per_token_divergence
 from scgrpo.method.references import NO_REFERENCE, draw_references
 from scgrpo.method.routing import Route, route_groups
 from scgrpo.method.weights import credit_weight, threshold
+from scgrpo.shipped import SHIPPED
 from scgrpo.tasks import Task, load_task
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.trainer.run import TINY_BASE
 
 GROUP = 8
 PERCENTILES = (25, 50, 75, 90, 95, 99)
@@ -157,7 +157,7 @@ def token_lines(tokens: Tokens) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", default=str(TINY_BASE))
+    parser.add_argument("model", nargs="?", default=str(SHIPPED["tiny"]))
     parser.add_argument("--problems", type=int, default=128)
     parser.add_argument("--split", default="heldout")
     parser.add_argument("--routine", type=float, help="share that the model was built for")
