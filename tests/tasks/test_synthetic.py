@@ -154,7 +154,7 @@ def test_known_steps_are_copied_with_fewer_errors():
         ({"steps": 0}, "steps is 0; the synthetic task has 1 to 6"),
         ({"routine": 0.95}, "routine is 0.95; the share lies"),
         ({"train_size": 0}, "train_size is 0"),
-        ({"step": 3}, "has no option 'step'; it has steps, routine"),
+        ({"step": 3}, "has no option 'step'; it has seed, train_size"),
     ],
 )
 def test_wrong_options(options, message):

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scgrpo.tasks.embedded import HELD_OUT_SHARE
+
 NAMES = (
     *("apple", "cherry", "fig", "grape", "guava", "kiwi", "lemon", "lime"),
     *("mango", "melon", "olive", "papaya", "peach", "pear", "plum", "quince"),
 )
 LARGEST = 9
-HELD_OUT_SHARE = 0.2
 UNKNOWN = "none"
 """What a look at a name that the table does not have brings."""
 

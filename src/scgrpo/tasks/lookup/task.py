@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scgrpo.tasks.base import Disagreement, Task, Validation, check_split, read_options
+from scgrpo.tasks.base import Disagreement, Validation, check_split, read_options
+from scgrpo.tasks.embedded import TINY_TRAINING, EmbeddedTask, SplitSizes
 from scgrpo.tasks.episodes import EpisodeTask, TextEnvironment
 from scgrpo.tasks.lookup.environments import LookupText, LookupTools, replay
 from scgrpo.tasks.lookup.problems import Problem, draw_problem, draw_unlike
@@ -21,7 +22,7 @@ STEP_TOKENS, TURN_TOKENS = 9, 4
 
 
 @dataclass(frozen=True)
-class LookupOptions:
+class LookupOptions(SplitSizes):
     """The dials of the task.
 
     `words` shapes the corpus from which a base model learns to write, so another number needs
@@ -32,34 +33,21 @@ class LookupOptions:
     """Most names of a training problem; problems have this many or one less."""
     words: int = 2
     """Routine words before each call, step and answer."""
-    seed: int = 0
-    """Seed of the rows."""
-    train_size: int = 4096
-    """Rows of the training split."""
-    heldout_size: int = 512
-    """Rows of the held-out split; its problems never occur in training."""
-    validation_size: int = 128
-    """Rows of the validation split: problems that neither training nor the held-out split has."""
-    ood_size: int = 256
-    """Rows of the out-of-distribution split, whose problems have one name more."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.names <= 6:
             raise ValueError(f"names is {self.names}; the lookup task has 2 to 6 of them.")
         if not 0 <= self.words <= 8:
             raise ValueError(f"words is {self.words}; the lookup task has 0 to 8 at a place.")
-        for size in ("train_size", "heldout_size", "validation_size", "ood_size"):
-            if getattr(self, size) < 1:
-                raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
+        super().__post_init__()
 
 
-class LookupTask(Task, EpisodeTask):
+class LookupTask(EmbeddedTask, EpisodeTask):
     """Add numbers that have to be looked up one by one; a wrong look ruins the answer."""
 
     name = "lookup"
     family = "agent"
     guide = "{reference}"
-    evaluation_splits = ("heldout", "ood")
     environment_scores = False
 
     def __init__(self, **options: Any) -> None:
@@ -73,15 +61,9 @@ class LookupTask(Task, EpisodeTask):
         turn, step = words + TURN_TOKENS, words + STEP_TOKENS
         episode = (names + 1) * turn + (names - 1) * step + names * OBSERVATION_TOKENS
         return {
-            "num_generations": 8,
-            "per_device_train_batch_size": 64,
+            **TINY_TRAINING,
             "max_completion_length": episode + turn + OBSERVATION_TOKENS,
             "max_tool_calling_iterations": self.max_turns - 1,
-            "learning_rate": 1e-4,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": 10,
-            "gradient_checkpointing": False,
-            "max_grad_norm": 1.0,
         }
 
     @property
@@ -93,11 +75,6 @@ class LookupTask(Task, EpisodeTask):
     def text_environment(self) -> Callable[[], TextEnvironment]:
         """Makes an environment in which the model writes `look NAME` and `answer NUMBER`."""
         return LookupText
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """All splits; learning rates are chosen on `validation`, which is not reported."""
-        return (*super().splits, "validation")
 
     def rows(self, split: str) -> "Dataset":
         """Problems of a split, the same for the same options.
@@ -113,7 +90,7 @@ class LookupTask(Task, EpisodeTask):
 
         check_split(self, split)
         rng = random.Random(f"{self.options.seed}/{split}")
-        size = asdict(self.options)[f"{split}_size"]
+        size = self.options.size(split)
         rows: list[dict[str, Any]] = []
         while len(rows) < size:
             problem = draw_problem(rng, self._names(split, rng))

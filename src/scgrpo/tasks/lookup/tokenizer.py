@@ -1,13 +1,11 @@
 """The tiny agent's tokenizer: a token for each digit, sign, name, word and mark; templates."""
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from scgrpo.tasks.lookup.environments import CALL
 from scgrpo.tasks.lookup.problems import NAMES, UNKNOWN
 from scgrpo.tasks.lookup.writer import WORDS
-from scgrpo.tasks.synthetic.tokenizer import END, PAD, ROLES
-from scgrpo.tasks.synthetic.tokenizer import UNKNOWN as UNKNOWN_TOKEN
+from scgrpo.tasks.synthetic.tokenizer import word_tokenizer
 from scgrpo.teachers.transcripts import ACTION, CUT_MARK, OBSERVATION
 
 # A tool's answer is a message of the user, so that a turn reads the same with tools and in plain
@@ -40,29 +38,14 @@ RESPONSE_TEMPLATE = {
 }
 """How transformers reads a turn: text, and what is looked up."""
 
+PATTERN = r"\n\[\.\.\.\]\n|\[\.\.\.\]|\n?\[(?:action|observation)\]\n|[a-z]+ |[a-z]+|; |[\s\S]"
+
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Tokenizer whose decoding gives back exactly the text that was encoded."""
-    roles = [f"<|{role}|>" for role in ROLES]
     signs = [*"0123456789+=", "; "]
     words = [f"{word} " for word in dict.fromkeys([CALL.strip(), "answer", *WORDS])]
     marks = [*(m for mark in (ACTION, OBSERVATION) for m in (mark, f"\n{mark}")), CUT_MARK, "[...]"]
-    pieces = [PAD, END, UNKNOWN_TOKEN, *roles, *signs, *words, *NAMES, UNKNOWN, *marks]
-    vocabulary = {token: i for i, token in enumerate(pieces)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN_TOKEN))
-    pattern = r"\n\[\.\.\.\]\n|\[\.\.\.\]|\n?\[(?:action|observation)\]\n|[a-z]+ |[a-z]+|; |[\s\S]"
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
-    backend.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD,
-        eos_token=END,
-        unk_token=UNKNOWN_TOKEN,
-        additional_special_tokens=roles,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_max_length=512,
-    )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer = word_tokenizer([*signs, *words, *NAMES, UNKNOWN, *marks], PATTERN, CHAT_TEMPLATE)
     tokenizer.response_template = RESPONSE_TEMPLATE
     return tokenizer

@@ -3,19 +3,19 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
 
 from scgrpo.tasks.base import (
     Disagreement,
-    Task,
     Validation,
     check_split,
     completion_text,
     read_options,
 )
+from scgrpo.tasks.embedded import HELD_OUT_SHARE, TINY_TRAINING, EmbeddedTask, SplitSizes
 from scgrpo.tasks.synthetic.solutions import (
     STEP_TOKENS,
     is_correct,
@@ -24,14 +24,13 @@ from scgrpo.tasks.synthetic.solutions import (
     write_solution,
 )
 
-HELD_OUT_SHARE = 0.2
 LARGEST = 20
 PATIENCE = 10_000
 """Draws in a row without a new problem, after which a split has all that there are."""
 
 
 @dataclass(frozen=True)
-class SyntheticOptions:
+class SyntheticOptions(SplitSizes):
     """The dials of the task.
 
     `routine` shapes the corpus from which a base model learns to write, so another share needs
@@ -42,36 +41,21 @@ class SyntheticOptions:
     """Most additions of a training problem; problems have this many or one less."""
     routine: float = 0.5
     """Share of routine tokens in a solution, 0 to 0.9."""
-    seed: int = 0
-    """Seed of the rows."""
-    train_size: int = 4096
-    """Rows of the training split; fewer where there are not so many problems."""
-    heldout_size: int = 512
-    """Rows of the held-out split; its problems never occur in training."""
-    validation_size: int = 128
-    """Rows of the validation split: problems that neither training nor the held-out split has."""
-    ood_size: int = 256
-    """Rows of the out-of-distribution split, whose problems take one addition more.
-
-    Neither training nor the base model's corpus ever shows them."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 6:
             raise ValueError(f"steps is {self.steps}; the synthetic task has 1 to 6 additions.")
         if not 0 <= self.routine <= 0.9:
             raise ValueError(f"routine is {self.routine}; the share lies between 0 and 0.9.")
-        for size in ("train_size", "heldout_size", "validation_size", "ood_size"):
-            if getattr(self, size) < 1:
-                raise ValueError(f"{size} is {getattr(self, size)}; it must be at least 1.")
+        super().__post_init__()
 
 
-class SyntheticTask(Task):
+class SyntheticTask(EmbeddedTask):
     """Add numbers by steps, in any order; a wrong step ruins the answer."""
 
     name = "synthetic"
     family = "synthetic"
     guide = "synthetic"
-    evaluation_splits = ("heldout", "ood")
 
     def __init__(self, **options: Any) -> None:
         self.options = read_options(SyntheticOptions, self.name, options)
@@ -80,21 +64,8 @@ class SyntheticTask(Task):
     def trainer_defaults(self) -> dict[str, Any]:
         """SCGRPOConfig fields that suit the shipped base on two cores."""
         longest = self.options.steps + 1
-        return {
-            "num_generations": 8,
-            "per_device_train_batch_size": 64,
-            "max_completion_length": longest * (STEP_TOKENS + self._words) + 8,
-            "learning_rate": 1e-4,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": 10,
-            "gradient_checkpointing": False,
-            "max_grad_norm": 1.0,
-        }
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """All splits; learning rates are chosen on `validation`, which is not reported."""
-        return (*super().splits, "validation")
+        length = longest * (STEP_TOKENS + self._words) + 8
+        return {**TINY_TRAINING, "max_completion_length": length}
 
     def rows(self, split: str) -> Dataset:
         """Problems of a split, the same for the same options.
@@ -107,7 +78,7 @@ class SyntheticTask(Task):
         taken = set(self.rows("heldout")["problem_id"]) if split == "validation" else set()
         problems: dict[str, list[int]] = {}
         in_vain = 0
-        while len(problems) < asdict(self.options)[f"{split}_size"] and in_vain < PATIENCE:
+        while len(problems) < self.options.size(split) and in_vain < PATIENCE:
             numbers = draw_problem(rng, self._additions(split, rng))
             text = "+".join(map(str, numbers))
             known = text in problems or text in taken

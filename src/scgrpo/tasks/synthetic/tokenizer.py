@@ -15,12 +15,23 @@ CHAT_TEMPLATE = (
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Tokenizer whose decoding gives back exactly the text that was encoded."""
-    roles = [f"<|{role}|>" for role in ROLES]
     signs = [*"0123456789+=", "; "]
     words = [f"{word} " for word in dict.fromkeys(WORDS)]
-    vocabulary = {token: i for i, token in enumerate([PAD, END, UNKNOWN, *roles, *signs, *words])}
+    return word_tokenizer([*signs, *words], r"[a-z]+ |; |[\s\S]", CHAT_TEMPLATE)
+
+
+def word_tokenizer(pieces: list[str], pattern: str, template: str) -> PreTrainedTokenizerFast:
+    """Tokenizer that knows some pieces of text, besides the marks of the chat template.
+
+    Args:
+        pieces: a token each.
+        pattern: regular expression that cuts any text into pieces, known or not.
+        template: chat template.
+    """
+    roles = [f"<|{role}|>" for role in ROLES]
+    vocabulary = {token: i for i, token in enumerate([PAD, END, UNKNOWN, *roles, *pieces])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[a-z]+ |; |[\s\S]"), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
     backend.decoder = decoders.Fuse()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -32,5 +43,5 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=512,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = template
     return tokenizer
