@@ -2,7 +2,9 @@
 
     scgrpo compare --config examples/comparison/embedded.yaml     # runs/embedded/results.json
     scgrpo compare --config examples/comparison/axis.yaml         # runs/axis/results.json
-    python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis
+    scgrpo compare --config examples/comparison/lookup.yaml       # runs/lookup/results.json
+    python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis \\
+        --lookup runs/lookup
 
 Without the options it works on the committed records in benchmarks/results.
 """
@@ -11,6 +13,7 @@ import argparse
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from scgrpo.evaluation.seeds import problem_scores
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results"
+DOCS = ROOT / "docs"
 MACHINE = "x86_64, 2 cores, one thread a run, no GPU, torch 2.13.0"
 COLOURS = ("#555b66", "#9aa0a8", "#c2500a", "#00795a", "#7a6a00", "#a64d83", "#0072b2")
 AVG, PASS = "Avg@8", "Pass@8"
@@ -138,13 +142,13 @@ def preset_line(table: Sequence[Row], methods: Sequence[str]) -> str:
 
 def seed_lines(results: Mapping[str, Any]) -> str:
     """Held-out Avg@8 of every seed, for the reader who does not trust intervals of few seeds."""
-    lines = ["| method | seed: held-out Avg@8 |", "|---|---|"]
-    for method in results["groups"]:
-        runs = [r for r in results["runs"] if r["method"] == method]
+    lines = ["| task | method | seed: held-out Avg@8 |", "|---|---|---|"]
+    for task, method in product(results["tasks"], results["groups"]):
+        runs = [r for r in results["runs"] if (r["task"], r["method"]) == (task, method)]
         if runs:
             scores = problem_scores(matrices(runs, "heldout"), avg_at_k).mean(axis=1)
             cells = ", ".join(f"{r['seed']}: {s:.3f}" for r, s in zip(runs, scores, strict=True))
-            lines.append(f"| {method} | {cells} |")
+            lines.append(f"| {task} | {method} | {cells} |")
     return "\n".join(lines)
 
 
@@ -171,31 +175,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--embedded", type=Path, help="folder of the comparison of all presets")
     parser.add_argument("--axis", type=Path, help="folder of the comparison along the axes")
+    parser.add_argument("--lookup", type=Path, help="folder of the comparison on the agent task")
     options = parser.parse_args()
-    for name in ("embedded", "axis"):
+    for name in ("embedded", "axis", "lookup"):
         if folder := getattr(options, name):
             shutil.copy(folder / "results.json", RECORDS / f"{name}.json")
-    results = read_results(RECORDS / "embedded.json")
-    table = rows(results)
-    (RECORDS / "embedded.md").write_text(
-        markdown(results, table, MACHINE) + "\n" + seed_lines(results) + "\n"
-    )
+    show_embedded()
+    show_lookup()
+    show_axis()
+
+
+def show_embedded() -> None:
+    """All presets on the embedded task: README, results, presets."""
+    results, table = _recorded("embedded")
     main_methods = [m for m, group in results["groups"].items() if group == "table"]
-    docs = ROOT / "docs"
-    difference_figure(table, docs / "embedded_differences.png")
-    curve_figure(results, main_methods, docs / "embedded_curves.png")
-    fill(docs / "presets.md", lambda methods: preset_line(table, methods))
+    difference_figure(table, DOCS / "embedded_differences.png")
+    curve_figure(results, main_methods, DOCS / "embedded_curves.png")
+    fill(DOCS / "presets.md", lambda methods: preset_line(table, methods))
     tables = {
         "embedded": lambda: table_of(table),
         "main": lambda: table_of(table, [BASE, *main_methods]),
     }
-    for page in (docs / "results.md", ROOT / "README.md"):
+    for page in (DOCS / "results.md", ROOT / "README.md"):
         fill(page, lambda words: tables[words[0]]())
-    if (RECORDS / "axis.json").exists():
-        along = read_results(RECORDS / "axis.json")
-        found = rows(along)
-        (RECORDS / "axis.md").write_text(markdown(along, found, MACHINE))
-        gain_figure(along, found, docs / "gain_axis.png")
+
+
+def show_lookup() -> None:
+    """Episodes of several turns: the agent task's page."""
+    results, table = _recorded("lookup")
+    curve_figure(results, list(results["groups"]), DOCS / "tasks" / "lookup_curves.png")
+    fill(DOCS / "tasks" / "lookup.md", lambda _: table_of(table))
+
+
+def show_axis() -> None:
+    """The gain over GRPO along the share of wording and the number of additions."""
+    results, table = _recorded("axis")
+    gain_figure(results, table, DOCS / "gain_axis.png")
+
+
+def _recorded(name: str) -> tuple[dict[str, Any], list[Row]]:
+    """Committed results, their table written beside them."""
+    results = read_results(RECORDS / f"{name}.json")
+    table = rows(results)
+    text = markdown(results, table, MACHINE) + "\n" + seed_lines(results) + "\n"
+    (RECORDS / f"{name}.md").write_text(text)
+    return results, table
 
 
 if __name__ == "__main__":
