@@ -105,7 +105,7 @@ def test_the_numbers_are_those_of_the_rewards() -> None:
     assert again["solved from a reward of"] == "0.5"
     assert again["drawn now"].startswith("0 in ")
     assert len(server.calls) == 12
-    assert "The verifier itself failed (timeout) 2 times" in result.output
+    assert "The verifier itself failed (timeout) 2 times now" in result.output
 
 
 def test_samples_that_were_not_scored_are_counted_aloud() -> None:

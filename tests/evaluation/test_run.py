@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import LogitsProcessorList
 
+from scgrpo.evaluation.problems import Settings
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import evaluate
 from scgrpo.evaluation.sample_seeds import sample_seed
@@ -166,6 +168,32 @@ def test_other_settings_refuse_the_file(model: Any, tokenizer: Any, tmp_path: Pa
     sample(model, tokenizer, output=path)
     with pytest.raises(ValueError, match=r"holds samples with temperature 1.0, not 0.5"):
         sample(model, tokenizer, output=path, temperature=0.5)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["dropped", "added"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("fingerprint", "1f"),
+        ("task", "letters"),
+        ("task_options", {"seed": 5}),
+        ("system_prompt", ""),
+        ("template_options", {"enable_thinking": False}),
+        ("api_model", "other"),
+        ("engine_options", {"min_p": 0.1}),
+        ("max_turns", 3),
+        ("max_episode_tokens", 64),
+    ],
+)
+def test_a_setting_that_is_dropped_or_added_refuses_the_file(
+    name: str, value: Any, first: bool
+) -> None:
+    plain = Settings("heldout", 0, 1.0, 16)
+    other = replace(plain, **{name: value})
+    drawn, asked = (other, plain) if first else (plain, other)
+    drawn.refuse_others(drawn.record(), "out.jsonl")
+    with pytest.raises(ValueError, match=f"holds samples with {name} .*none"):
+        asked.refuse_others(drawn.record(), "out.jsonl")
 
 
 def test_two_splits_share_a_file(model: Any, tokenizer: Any, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     title = f"{request.model} on {request.task}, {request.split}"
     console.print(summary_table(title, scores, ks, request.solve_threshold, progress))
     for kind, count in getattr(task, "failures", {}).items():
-        console.print(f"The verifier itself failed ({kind}) {count} times; each counts as 0.")
+        console.print(f"The verifier itself failed ({kind}) {count} times now; each counts as 0.")
     console.print(f"Samples: {evaluation.output}", soft_wrap=True, highlight=False)
     return summarise(scores, solve_threshold=request.solve_threshold)
 

@@ -55,11 +55,14 @@ class Settings:
         """
         if record["split"] != self.split:
             return
-        for name, wanted in self.record().items():
-            if record.get(name, wanted) != wanted:
+        wanted = self.record()
+        for spec in fields(self):
+            values = record.get(spec.name), wanted.get(spec.name)
+            if values[0] != values[1]:
+                found, asked = ("none" if value is None else repr(value) for value in values)
                 raise ValueError(
-                    f"{place} holds samples with {name} {record[name]!r}, not {wanted!r}; choose "
-                    "another output, or delete it."
+                    f"{place} holds samples with {spec.name} {found}, not {asked}; choose another "
+                    "output, or delete it."
                 )
 
 

@@ -69,6 +69,19 @@ def test_rewards_worked_by_hand(turns, reward):
     assert replay(PROBLEM, conversation(*turns)) == reward
 
 
+@pytest.mark.parametrize("name", ["look", "find"])
+@pytest.mark.parametrize("arguments", ["fig", ["fig"], None, {}, {"names": "fig"}, {"name": 7}])
+def test_calls_of_any_shape_are_wrong_looks(name, arguments):
+    def call(**function):
+        return {"role": "assistant", "tool_calls": [{"type": "function", "function": function}]}
+
+    asked = [call(name="look", arguments={"name": n}) for n in PROBLEM.asked]
+    answer = {"role": "assistant", "content": "answer 18"}
+    assert replay(PROBLEM, [*asked, answer]) == 1.0
+    assert replay(PROBLEM, [*asked, call(name=name, arguments=arguments), answer]) == 0.0
+    assert replay(PROBLEM, [call(name=name, arguments=arguments), asked[1], answer]) == 0.0
+
+
 def test_a_text_is_an_episode_of_one_turn():
     assert replay(PROBLEM, "answer 18") == 0.0
     assert LookupTask().verify(["answer 18", ""], asked=[["fig"]] * 2, numbers=[NUMBERS] * 2) == [

@@ -129,7 +129,14 @@ def _turns(conversation: Any) -> list[tuple[str, list[str]]]:
             continue
         text = message.get("content") or ""
         calls = [call["function"] for call in message.get("tool_calls") or ()]
-        names = [str((call.get("arguments") or {}).get("name", "")) for call in calls]
+        names = [_looked_up(call) for call in calls]
         written = find_call(text)
         turns.append((text, names if written is None else [*names, written]))
     return turns
+
+
+def _looked_up(call: Mapping[str, Any]) -> str:
+    """The name in a call, none where a model calls something else or writes it in another shape."""
+    arguments = call.get("arguments")
+    is_look = call.get("name") == CALL.strip() and isinstance(arguments, Mapping)
+    return str(arguments.get("name", "")) if is_look else ""
