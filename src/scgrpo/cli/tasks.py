@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,7 +31,12 @@ class Line:
 
 def show_tasks(console: Console | None = None) -> None:
     """One row a task, with those of other installed packages."""
-    table = Table("task", "family", "trains on", "evaluates on", "data")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("task", no_wrap=True)
+    table.add_column("family")
+    for name in ("trains on", "evaluates on"):
+        table.add_column(name, overflow="fold", max_width=11)
+    table.add_column("data", no_wrap=True)
     table.add_column("where, or how to get it", overflow="fold")
     for line in map(describe, available_tasks()):
         state = f"[{COLOURS[line.state]}]{line.state}[/]"
@@ -58,7 +64,7 @@ def describe(name: str) -> Line:
         task.name,
         task.family,
         task.training_split or "-",
-        ", ".join(task.evaluation_splits) or "-",
+        "\n".join(task.evaluation_splits) or "-",
         worst,
         "; ".join(
             detail if len(details) == 1 else f"{', '.join(splits)}: {detail}"
