@@ -165,6 +165,19 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
         ({"diversity_alpha": -1}, "diversity_alpha is -1"),
         ({"loss_type": "vespo"}, "loss_type='vespo' reshapes advantages"),
         ({"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold needs one advantage"),
+        (
+            {"advantage": "whitened", "teacher": "none", "use": "none", "loss_type": "vespo"},
+            "loss_type='vespo' reshapes advantages",
+        ),
+        (
+            {
+                "advantage": "whitened",
+                "teacher": "none",
+                "use": "none",
+                "off_policy_mask_threshold": 0.5,
+            },
+            "leave it unset when tokens are weighted or returns are whitened",
+        ),
         ({"score_tokens": 0}, "score_tokens is 0"),
         (
             {"gradient_accumulation_steps": 4, "steps_per_generation": 2},

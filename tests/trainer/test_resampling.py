@@ -54,6 +54,28 @@ def test_every_group_of_the_batch_teaches(tmp_path):
     assert logged["sampling/rounds"] >= 1 and 0 < logged["sampling/kept_share"] < 1
 
 
+def test_no_problem_is_drawn_afresh_twice_in_a_step(tmp_path):
+    """Two generation batches make one optimizer step; each has two groups."""
+    args = config(
+        tmp_path,
+        "dapo",
+        max_steps=1,
+        per_device_train_batch_size=16,
+        gradient_accumulation_steps=2,
+        steps_per_generation=1,
+    )
+    sampled = []
+
+    def reward(prompts, **_):
+        sampled.extend(dict.fromkeys(prompt[-1]["content"] for prompt in prompts))
+        return mixed(prompts, "qrstuv")
+
+    run = trainer(args, reward=reward, train_dataset=tiny_dataset(26))
+    run.train()
+    assert len(sampled) > 8 and len(set(sampled)) == len(sampled)
+    assert run.state.log_history[0]["sampling/masked_groups"] == 0
+
+
 def test_the_same_seed_draws_the_same_batch(tmp_path):
     prompts = [
         [r["prompt"] for r in step_of(tmp_path, "bdfhjlnp", seed=seed)[0]] for seed in (0, 0, 1)
@@ -77,6 +99,7 @@ def test_a_short_batch_is_masked_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         records, logged, run = step_of(tmp_path, "b")
     assert logged["sampling/masked_groups"] == 3
+    assert logged["credit/route_partial"] == 1.0, "masked groups are not counted"
     assert "1 of 4 groups have different rewards" in caplog.text
     assert "the rest of the batch is masked" in caplog.text
     assert sum(r["prompt"][-1] == "b" for r in records) == GROUP

@@ -179,7 +179,7 @@ def test_any_combination_learns_or_is_refused(tmp_path, advantage, teacher, use)
 
 
 def entry(step, *ids):
-    return Remembered(step, list(ids), len(ids))
+    return Remembered(step, list(ids))
 
 
 def test_memory_keeps_the_latest_and_forgets_the_old():
@@ -209,12 +209,6 @@ def test_memory_survives_as_plain_types(tmp_path):
     again = TrajectoryMemory(size=3, max_age=10)
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert again == memory
-
-
-def test_memory_of_a_checkpoint_without_masks_is_read():
-    memory = TrajectoryMemory(size=3, max_age=10)
-    memory.load_state_dict({"x": [(0, [1, 2], 2)]})
-    assert memory.kept == {"x": [Remembered(0, [1, 2], 2, mask=None)]}
 
 
 def first_pass_only(folder, problems=4):

@@ -1,9 +1,8 @@
 """`SCGRPOConfig`: TRL's `GRPOConfig` with the choices of the method."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from trl import GRPOConfig
 
@@ -21,6 +20,11 @@ class SCGRPOConfig(Method, GRPOConfig):
         ValueError: for a combination that cannot work, with the cure.
     """
 
+    _VALID_DICT_FIELDS: ClassVar[list[str]] = [
+        *GRPOConfig._VALID_DICT_FIELDS,
+        "teacher_model_init_kwargs",
+    ]
+
     loss_type: str = field(default="grpo", metadata={"help": "Paper: grpo. See trl.GRPOConfig."})
 
     verifier: str | None = field(
@@ -35,6 +39,10 @@ class SCGRPOConfig(Method, GRPOConfig):
         default=None,
         metadata={"help": "Longest teacher sequence in tokens; the model's context by default."},
     )
+    teacher_model_init_kwargs: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Arguments of `from_pretrained` for teacher_model, such as its dtype."},
+    )
     score_tokens: int = field(
         default=16384, metadata={"help": "Padded tokens in one scoring micro-batch."}
     )
@@ -47,9 +55,12 @@ class SCGRPOConfig(Method, GRPOConfig):
         self._check_groups()
         GRPOConfig.__post_init__(self)
         self.check()
-        for use, check in _CHECKS.items():
-            if self.use == use:
-                check(self)
+        if self.use == "weight":
+            self._check_weighting()
+        if self.use == "loss":
+            self._check_loss()
+        if self.use == "weight" or self.advantage == "whitened":
+            self._check_per_token_advantages()
         self._check_advantage()
 
     @property
@@ -94,17 +105,19 @@ class SCGRPOConfig(Method, GRPOConfig):
                 f"{(batch // group + 1) * group}."
             )
 
-    def _check_weighting(self) -> None:
+    def _check_per_token_advantages(self) -> None:
         if self.loss_type == "vespo":
             raise ValueError(
-                "loss_type='vespo' reshapes advantages per sequence and cannot carry a weight per "
+                "loss_type='vespo' reshapes advantages per sequence and cannot carry one per "
                 "token; use loss_type='grpo' or 'dapo'."
             )
         if self.off_policy_mask_threshold is not None:
             raise ValueError(
                 "off_policy_mask_threshold needs one advantage per sequence; leave it unset when "
-                "tokens are weighted."
+                "tokens are weighted or returns are whitened."
             )
+
+    def _check_weighting(self) -> None:
         accumulation, generation = self.gradient_accumulation_steps, self.steps_per_generation
         if self.threshold_scope == "batch" and generation % accumulation:
             raise ValueError(
@@ -137,7 +150,3 @@ class SCGRPOConfig(Method, GRPOConfig):
 
 
 LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")
-_CHECKS: dict[str, Callable[[SCGRPOConfig], None]] = {
-    "weight": SCGRPOConfig._check_weighting,
-    "loss": SCGRPOConfig._check_loss,
-}

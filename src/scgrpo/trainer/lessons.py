@@ -4,7 +4,7 @@ Shapes: B rollouts of this process, N groups, G rollouts a group, R references o
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -20,7 +20,6 @@ from scgrpo.trainer.rollouts import (
     Rollouts,
     from_everywhere,
     of_rollouts,
-    written_tokens,
 )
 
 
@@ -39,6 +38,11 @@ class Reference(NamedTuple):
     ids: list[int]
     mask: list[int] | None = None
     """1 for tokens that the model wrote, 0 for those of tools; None where there are no tools."""
+
+    @property
+    def written(self) -> int:
+        """Tokens that the model wrote."""
+        return len(self.ids) if self.mask is None else sum(self.mask)
 
 
 @dataclass
@@ -125,14 +129,12 @@ class OwnRollouts:
             count=self.method.references,
             remembered=counts,
         )
-        written_B = written_tokens(batch).sum(1)
         library = self._library(rollouts)
-        written = self.accelerator.gather(written_B).tolist()
-        lessons = self._lessons(rollouts, reference_NGR, library, written, recalled)
+        lessons = self._lessons(rollouts, reference_NGR, library, recalled)
         unsolved_N = route_N == Route.NONE
         lessons.diversity_sign = torch.where(counts > 0, -1, 1) * unsolved_N
         if self.memory is not None:
-            self._remember(rollouts, reward_NG, library, written, key.step)
+            self._remember(rollouts, reward_NG, library, key.step)
             lessons.logged |= {
                 "memory/rollouts": float(len(self.memory)),
                 "memory/groups": (counts > 0).float().mean().item(),
@@ -144,7 +146,6 @@ class OwnRollouts:
         rollouts: Rollouts,
         reference_NGR: Tensor,
         library: list[Reference],
-        written: list[int],
         recalled: list[list[Remembered]],
     ) -> Lessons:
         size = reference_NGR.shape[1]
@@ -158,12 +159,12 @@ class OwnRollouts:
             for place, index in enumerate(i for i in drawn if i >= 0):
                 if index < size:
                     number = group * size + index
-                    reference, own = library[number], written[number]
+                    reference = library[number]
                 else:
                     number, entry = -1, recalled[group][index - size]
-                    reference, own = Reference(entry.completion_ids, entry.mask), entry.written
+                    reference = Reference(entry.completion_ids, entry.mask)
                 if place == 0:
-                    first, length = number, own
+                    first, length = number, reference.written
                     if number < 0:
                         lessons.outside[row] = reference
                 prompts.append(prompter.build(row, reference))
@@ -182,15 +183,20 @@ class OwnRollouts:
     def _recall(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> list[list[Remembered]]:
         if self.memory is None:
             return [[] for _ in reward_NG]
-        problems = from_everywhere(self.accelerator, rollouts.problems)
-        return [self.memory.recall(p, step) for p in of_rollouts(problems, len(reward_NG))]
+        groups, size = reward_NG.shape
+        problems = of_rollouts(from_everywhere(self.accelerator, rollouts.problems), groups)
+        ids = from_everywhere(self.accelerator, rollouts.completion_ids)
+        # What the group wrote again is no reference from elsewhere: nobody is shown their own text.
+        return [
+            [r for r in self.memory.recall(problem, step) if r.completion_ids not in written]
+            for problem, written in zip(problems, _cut_into(ids, size), strict=True)
+        ]
 
     def _remember(
         self,
         rollouts: Rollouts,
         reward_NG: Tensor,
         library: list[Reference],
-        written: list[int],
         step: int,
     ) -> None:
         assert self.memory is not None
@@ -200,9 +206,7 @@ class OwnRollouts:
         for problem in dict.fromkeys(problems):
             rows = [i for i, name in enumerate(problems) if name == problem and solved[i]]
             if rows:
-                found = [
-                    Remembered(step, library[i].ids, written[i], library[i].mask) for i in rows
-                ]
+                found = [Remembered(step, *library[i]) for i in rows]
                 self.memory.add(problem, found)
 
 
@@ -263,6 +267,10 @@ class Demonstrations(GivenTeacher):
     def _ids(self, text: str | None) -> list[int]:
         encoded = self.prompts.tokenizer(text or "", add_special_tokens=False)
         return list(encoded["input_ids"])
+
+
+def _cut_into(values: list[Any], size: int) -> list[list[Any]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _cut_everywhere(accelerator: Accelerator, cut: int) -> Metrics:

@@ -12,10 +12,8 @@ class Remembered:
     step: int
     """Optimizer step at which it was generated."""
     completion_ids: list[int]
-    written: int
-    """Tokens of it that the model wrote."""
     mask: list[int] | None = None
-    """1 for these, 0 for those of tools; None where there are no tools."""
+    """1 for tokens that the model wrote, 0 for those of tools; None where there are no tools."""
 
 
 @dataclass
@@ -50,7 +48,7 @@ class TrajectoryMemory:
     def state_dict(self) -> dict[str, Any]:
         """Everything that is remembered, in plain types."""
         return {
-            problem: [(r.step, r.completion_ids, r.written, r.mask) for r in rollouts]
+            problem: [(r.step, r.completion_ids, r.mask) for r in rollouts]
             for problem, rollouts in self.kept.items()
         }
 

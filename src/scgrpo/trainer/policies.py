@@ -13,6 +13,7 @@ from trl.models.utils import prepare_fsdp
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, use_adapter
 
 from scgrpo.config import Method
+from scgrpo.shipped import local_name
 from scgrpo.teachers.scoring import Policy, find_backbone, head_options
 
 
@@ -57,8 +58,10 @@ def _initial_weights(trainer: Any, student: Policy) -> Policy:
 
 
 def _other_model(trainer: Any, name: str) -> Policy:
+    given = trainer.args.teacher_model_init_kwargs or {}
+    arguments = {"dtype": trainer.model.dtype, "device_map": None} | given
     try:
-        teacher = create_model_from_path(name, dtype=trainer.model.dtype, device_map=None)
+        teacher = create_model_from_path(local_name(name), **arguments)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"teacher_model {name!r} is neither a model folder nor a hub id that can be reached "

@@ -11,8 +11,8 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,6 +30,20 @@ PER_ROLLOUT = ("rows", "prompts", "prompt_ids", "completion_ids", "written", "to
 
 class DataExhausted(RuntimeError):
     """No problem is left whose rollouts get different rewards."""
+
+
+@dataclass
+class Tried:
+    """Prompts of one optimizer step, over all its generation batches."""
+
+    step: int = -1
+    prompts: set[str] = field(default_factory=set)
+
+    def add(self, step: int, rows: Iterable[dict[str, Any]]) -> None:
+        """Rows that this step samples; those of an earlier step are forgotten."""
+        if step != self.step:
+            self.step, self.prompts = step, set()
+        self.prompts |= {str(row["prompt"]) for row in rows}
 
 
 @dataclass
@@ -86,7 +100,7 @@ class Pool:
 
 
 def sample_until_full(
-    trainer: Any, inputs: list[dict[str, Any]], generate: Generate, verifier: int
+    trainer: Any, inputs: list[dict[str, Any]], generate: Generate, verifier: int, tried: Tried
 ) -> tuple[Batch, Rollouts, Metrics]:
     """A generation batch all of whose groups have different rewards.
 
@@ -95,17 +109,18 @@ def sample_until_full(
         inputs: rows of this process, each repeated for its rollouts.
         generate: samples and scores rows.
         verifier: column of the reward that must differ within a group.
+        tried: what this step has sampled so far; added to.
 
     Returns:
         Batch and rollouts of this process, as many as `inputs`, and what is to be logged. Where
-        the bound was reached, the rest of the batch is masked and counts nowhere.
+        the bound was reached, the rest of the batch is masked.
 
     Raises:
         DataExhausted: where not one group of all rounds had different rewards.
     """
     accelerator, size = trainer.accelerator, trainer.num_generations
     wanted = len(inputs) * accelerator.num_processes // size
-    fresh = _FreshRows(trainer, inputs)
+    fresh = _FreshRows(trainer, inputs, tried)
     kept: list[Pool] = []
     spare: list[Pool] = []
     found = generated = rounds = 0
@@ -130,6 +145,7 @@ def sample_until_full(
     masked = max(wanted - found, 0)
     full = Pool.joined([*kept, *spare]).select(range(wanted * size))
     full.batch["completion_mask"][(wanted - masked) * size :] = 0
+    full.rollouts.masked_groups = masked
     return *_local(trainer, full, wanted * size), logged | {"sampling/masked_groups": float(masked)}
 
 
@@ -143,13 +159,13 @@ def informative(reward_NG: Tensor) -> Tensor:
 class _FreshRows:
     """Rows that this step has not tried yet, in an order keyed by (seed, step)."""
 
-    def __init__(self, trainer: Any, inputs: list[dict[str, Any]]) -> None:
-        self.trainer = trainer
-        tried = {str(row["prompt"]) for row in from_everywhere(trainer.accelerator, inputs)}
+    def __init__(self, trainer: Any, inputs: list[dict[str, Any]], tried: Tried) -> None:
+        self.trainer, self.tried = trainer, tried
+        tried.add(trainer.state.global_step, from_everywhere(trainer.accelerator, inputs))
         data: Dataset = trainer.train_dataset
         order = list(range(len(data)))
         random.Random(f"{trainer.args.seed}/{trainer.state.global_step}/fresh").shuffle(order)
-        self.rows = (data[i] for i in order if str(data[i]["prompt"]) not in tried)
+        self.rows = (data[i] for i in order if str(data[i]["prompt"]) not in tried.prompts)
 
     def draw(self, groups: int) -> list[dict[str, Any]]:
         """This process's rows of so many groups, or a few more that the processes can share."""
@@ -159,6 +175,7 @@ class _FreshRows:
         groups = math.ceil(groups / share) * share
         drawn = list(itertools.islice(self.rows, groups))
         drawn = drawn[: len(drawn) // share * share]
+        self.tried.add(trainer.state.global_step, drawn)
         everyone = [row for row in drawn for _ in range(size)]
         count = len(everyone) // processes
         first = trainer.accelerator.process_index * count
@@ -206,4 +223,5 @@ def _local(trainer: Any, full: Pool, total: int) -> tuple[Batch, Rollouts]:
         written = written * mine.batch["tool_mask"]
     mine.batch["num_items_in_batch"] = accelerator.gather(written.sum()).sum()
     mine.rollouts.reward_per_func = full.rollouts.reward_per_func
+    mine.rollouts.masked_groups = full.rollouts.masked_groups
     return mine.batch, mine.rollouts

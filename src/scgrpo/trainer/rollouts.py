@@ -32,6 +32,8 @@ class Rollouts:
     """1 for completion tokens that the model wrote, 0 for those of tools; empty without tools."""
     tools: list[Any] = field(default_factory=list)
     """Tools that each prompt was rendered with."""
+    masked_groups: int = 0
+    """Last groups of all, which fill the batch and are not learned from."""
     reward_per_func: Tensor | None = None
     """`(B_all, F)` rewards of all processes, NaN where a function does not apply."""
     student_hidden: Tensor | None = None

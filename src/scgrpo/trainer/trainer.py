@@ -31,7 +31,7 @@ from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.lessons import DrawKey
 from scgrpo.trainer.memory import TrajectoryMemory
 from scgrpo.trainer.records import rollout_records
-from scgrpo.trainer.resampling import sample_until_full
+from scgrpo.trainer.resampling import Tried, sample_until_full
 from scgrpo.trainer.rewards import (
     OVERLONG_NAME,
     check_verifier_range,
@@ -115,6 +115,7 @@ class SCGRPOTrainer(GRPOTrainer):
         self._credit = build_credit(self)
         self._rollouts = Rollouts()
         self._weighed = True
+        self._tried = Tried()
         self._times = PhaseTimes("generate", "prepare", "update")
         self.rollout_sink: RolloutSink | None = None
         self.inspected_rollouts = 0
@@ -176,7 +177,7 @@ class SCGRPOTrainer(GRPOTrainer):
             return self._roll_out(inputs)[0]
         if self.args.dynamic_sampling:
             batch, self._rollouts, logged = sample_until_full(
-                self, inputs, self._roll_out, self._verifier
+                self, inputs, self._roll_out, self._verifier, self._tried
             )
             self._log_train(logged)
         else:
@@ -212,7 +213,8 @@ class SCGRPOTrainer(GRPOTrainer):
             logged = self._credit.attach(
                 self, batch, rollouts, reward_NG, route_N, self._draw_key(len(route_N))
             )
-        self._log_train(metrics.route_shares(route_N) | logged)
+        counted = len(route_N) - rollouts.masked_groups
+        self._log_train(metrics.route_shares(route_N[:counted]) | logged)
 
     def _compute_loss(self, model: nn.Module, inputs: dict[str, Any]) -> Tensor:
         def surrogate() -> Tensor:
