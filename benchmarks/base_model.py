@@ -19,12 +19,14 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
+from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.sampling import (
     inference_state,
     sample_completions,
     stop_tokens,
     uniforms,
 )
+from scgrpo.method.advantages import group_advantage
 from scgrpo.method.divergence import per_token_divergence
 from scgrpo.method.references import NO_REFERENCE, draw_references
 from scgrpo.method.routing import Route, route_groups
@@ -33,7 +35,7 @@ from scgrpo.shipped import SHIPPED
 from scgrpo.tasks import Task, load_task
 from scgrpo.teachers.prompts import TeacherPrompts
 
-GROUP = 8
+GROUP, BATCH = 8, 8
 PERCENTILES = (25, 50, 75, 90, 95, 99)
 
 
@@ -65,7 +67,9 @@ class Base:
     def sample(self, rows: Sequence[dict[str, Any]], seed: int) -> list[list[int]]:
         """`GROUP` completions of each row, at temperature 1, group by group."""
         draws = [
-            uniforms(seed, row["problem_id"], k, self.length) for row in rows for k in range(GROUP)
+            uniforms(sample_seed(seed, row["problem_id"], k), self.length)
+            for row in rows
+            for k in range(GROUP)
         ]
         prompts = [ids for row in rows for ids in [self.prompt_ids(row)] * GROUP]
         return sample_completions(
@@ -112,6 +116,55 @@ def score(
         tokens.kl += per_token_divergence(teacher_TV, student_TV).tolist()
         tokens.entropy += (-(log_q_TV.exp() * log_q_TV).sum(-1)).tolist()
     return tokens
+
+
+def gradient_lines(
+    base: Base, rows: Sequence[dict[str, Any]], completions: list[list[int]], reward_NG: Tensor
+) -> list[str]:
+    """Which part of GRPO's gradient comes from each kind of token, by batches of `BATCH` groups."""
+    advantage = group_advantage(reward_NG).flatten().tolist()
+    size = BATCH * GROUP
+    batches = [range(start, start + size) for start in range(0, len(completions) - size + 1, size)]
+    lines = [
+        "| gradient of GRPO from | share of the norm | left of it in the mean |",
+        "|---|---|---|",
+    ]
+    parts = {
+        kind: torch.stack([_gradient(base, rows, completions, advantage, b, kind) for b in batches])
+        for kind in ("routine", "step")
+    }
+    whole_B = (parts["routine"] + parts["step"]).norm(dim=1)
+    for kind, part_BP in parts.items():
+        norm_B = part_BP.norm(dim=1)
+        left = part_BP.mean(0).norm() / norm_B.mean()
+        lines.append(f"| {kind} | {(norm_B / whole_B).mean():.2f} | {left:.2f} |")
+    noise = len(batches) ** -0.5
+    return [
+        *lines,
+        "",
+        f"{len(batches)} batches of {BATCH} groups. Last column: norm of the mean gradient of all "
+        f"batches over the mean norm of one; unrelated gradients would leave {noise:.2f}.",
+    ]
+
+
+def _gradient(
+    base: Base,
+    rows: Sequence[dict[str, Any]],
+    completions: list[list[int]],
+    advantage: Sequence[float],
+    places: range,
+    kind: str,
+) -> Tensor:
+    base.model.zero_grad()
+    for place in places:
+        own = completions[place]
+        chosen = torch.tensor([base.kind(token) == kind for token in own])
+        if advantage[place] == 0 or not chosen.any():
+            continue
+        logits_TV = base.logits(base.prompt_ids(rows[place // GROUP]), own)
+        logp_T = logits_TV.log_softmax(-1).gather(-1, torch.tensor(own)[:, None])[:, 0]
+        (advantage[place] * logp_T[chosen].sum() / len(own)).backward()
+    return torch.cat([p.grad.flatten() for p in base.model.parameters() if p.grad is not None])
 
 
 def solved_lines(rows: Sequence[dict[str, Any]], reward_NG: Tensor) -> list[str]:
@@ -172,10 +225,11 @@ def main() -> None:
         completions = base.sample(rows, options.seed)
         reward_NG = base.rewards(rows, completions)
         tokens = score(base, rows, completions, reward_NG)
+    gradient = gradient_lines(base, rows, completions, reward_NG)
     lengths = np.array([len(ids) for ids in completions])
     head = f"{options.split}, {len(rows)} problems x {GROUP} samples, seed {options.seed}; "
     head += f"{lengths.mean():.0f} tokens a completion, longest {lengths.max()}."
-    body = [head, "", *solved_lines(rows, reward_NG), "", *token_lines(tokens)]
+    body = [head, "", *solved_lines(rows, reward_NG), "", *token_lines(tokens), "", *gradient]
     text = "\n".join([*body, ""])
     print(text)
     if options.output:
