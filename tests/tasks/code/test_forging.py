@@ -1,7 +1,11 @@
 """Programs that try to be rewarded without solving the problem."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from scgrpo.tasks import load_task
 from scgrpo.tasks.code.judge import (
     CheckedProblem,
     FunctionProblem,
@@ -11,6 +15,7 @@ from scgrpo.tasks.code.judge import (
     judge,
 )
 from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
+from tests.tasks.code import rows
 
 NEEDLE = "918273645546372819"
 """Expected value that a program searches for; it never stands in one piece in its source."""
@@ -239,6 +244,19 @@ def f(n):
 def test_attack_on_the_driver(filtered: SandboxPool, problem: Problem, name: str) -> None:
     verdict = judge(filtered, problem, ATTACKS[name])
     assert not verdict.solved and not any(verdict.passed) and verdict.why
+
+
+@pytest.mark.usefixtures("filtered")
+@pytest.mark.parametrize("row", rows.MBPP_SPHERES.values(), ids=list(rows.MBPP_SPHERES))
+def test_a_module_of_the_tests_is_not_the_programs(row: Any, tmp_path: Path) -> None:
+    task = load_task("mbpp", data=rows.write(tmp_path / "rows.jsonl", [row]), workers=1)
+    forged = "class math: isclose = staticmethod(lambda *a, **k: True)\n"
+    plain = "def volume_sphere(r): return 4 / 3 * 3.141592653589793 * r ** 3"
+    programs = (forged + "def volume_sphere(r): return 0", plain, row["code"], forged + plain)
+    answers = [f"```python\n{program}\n```" for program in programs]
+    rewards = task.verify(answers, problem_id=["mbpp/82"] * 4, tests=["test"] * 4)
+    task.close()
+    assert rewards == [0.0, 1.0, 1.0, 1.0] and not task.failures
 
 
 SCRIPT_ATTACKS = {
