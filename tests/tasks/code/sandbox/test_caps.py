@@ -4,9 +4,12 @@ import json
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import LoadedProgram, ProgramEnded, Run, SandboxPool
+from scgrpo.tasks.code.sandbox import LoadedProgram, ProgramEnded, Raised, Run, SandboxPool
+from scgrpo.tasks.code.sandbox.inside import channel
 from scgrpo.tasks.code.sandbox.limits import Limits
 from tests.tasks.code.conftest import SMALL
+
+LOADS = json.loads
 
 
 def run(pool: SandboxPool, source: str, stdin: str = "", **options: float) -> Run:
@@ -209,6 +212,55 @@ def f():
         program = LoadedProgram(sandbox, forged)
         with pytest.raises(ProgramEnded, match="output"):
             program.call(program.name("f"))
+
+
+FORGED_MESSAGE = """
+import os
+def f(size):
+    body = %s
+    for fd in range(3, 256):
+        data = memoryview(len(body).to_bytes(8, 'big') + body)
+        try:
+            os.set_blocking(fd, True)
+            while data:
+                data = data[os.write(fd, data[:1 << 18]):]
+        except OSError:
+            pass
+"""
+
+
+@pytest.mark.parametrize("body", ["b'[' + b'[],' * (size // 3 - 1) + b'0]'", "b'[' * size"])
+def test_values_that_would_fill_the_memory(
+    filtered: SandboxPool, body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six bytes a list become a hundred: such a message is refused before it is parsed."""
+    parsed = []
+    monkeypatch.setattr(channel.json, "loads", lambda text: parsed.append(text) or LOADS(text))
+    with filtered.sandbox() as sandbox:
+        program = LoadedProgram(sandbox, FORGED_MESSAGE % body)
+        with pytest.raises(ProgramEnded, match="output"):
+            program.call(program.name("f"), [SMALL.output_mb * 6 << 20])
+        assert sandbox.is_lost
+    assert max(map(len, parsed)) < 1000
+
+
+def test_nesting_that_would_fill_the_stack(filtered: SandboxPool) -> None:
+    with filtered.sandbox() as sandbox:
+        program = LoadedProgram(sandbox, FORGED_MESSAGE % "b'[' * size + b']' * size")
+        with pytest.raises(ProgramEnded, match="output"):
+            program.call(program.name("f"), [100_000])
+    deep = "def f():\n    x = []\n    for _ in range(100_000): x = [x]\n    return x"
+    with filtered.sandbox() as sandbox:
+        program = LoadedProgram(sandbox, deep)
+        with pytest.raises(Raised, match="RecursionError"):
+            program.call(program.name("f"))
+
+
+def test_a_million_values(filtered: SandboxPool) -> None:
+    with filtered.sandbox() as sandbox:
+        program = LoadedProgram(sandbox, "def f(n): return [[1] * n, ['a,b'] * (n // 10)]")
+        answer = program.call(program.name("f"), [1_000_000])
+        assert answer == [[1] * 1_000_000, ["a,b"] * 100_000]
 
 
 def test_hundred_thousand_lines(pool: SandboxPool) -> None:

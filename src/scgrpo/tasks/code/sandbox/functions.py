@@ -64,8 +64,9 @@ class LoadedProgram:
 def _value(answer: Any) -> Tree:
     if isinstance(answer, dict) and "value" in answer:
         return answer["value"]
-    if isinstance(answer, dict) and isinstance(answer.get("raised"), list):
-        raise Raised(": ".join(map(str, answer["raised"]))[:500])
+    raised = answer.get("raised") if isinstance(answer, dict) else None
+    if isinstance(raised, list) and all(isinstance(part, str) for part in raised):
+        raise Raised(": ".join(raised)[:500])
     raise ProgramEnded("forged answer")
 
 
