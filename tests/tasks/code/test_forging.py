@@ -1,5 +1,6 @@
 """Programs that try to be rewarded without solving the problem."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,10 @@ COPIES = 20
 def test_expected_values_are_nowhere_to_be_found(pool: SandboxPool) -> None:
     """A program that finds the needle anywhere would return it, and pass the second test."""
     function = SEARCH + "\ndef f(n):\n    return f'x{n}' if n != 2 else search()"
-    assert judge(pool, FUNCTION, function, stop_early=False).passed == (True, False, True)
-    assert judge(pool, CHECKED, function).why == "AssertionError: "
+    slow = replace(FUNCTION, cpu_seconds=2), replace(CHECKED, cpu_seconds=2)
+    verdict = judge(pool, slow[0], function, stop_early=False)
+    assert verdict.passed == (True, False, True) and verdict.why == "wrong answer"
+    assert judge(pool, slow[1], function).why == "AssertionError: "
     script = SEARCH + "\nn = int(input())\nprint(f'x{n}' if n != 2 else search())"
     assert judge(pool, SCRIPT, script).passed == (True, False)
 

@@ -17,50 +17,6 @@ def run(pool: SandboxPool, source: str, stdin: str = "", **options: float) -> Ru
         return sandbox.run(source, stdin, **options)
 
 
-# --- time ---
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "while True: pass",
-        "10 ** (10 ** 9) % 7",
-        "import signal\nfor s in range(1, 32):\n    try: signal.signal(s, signal.SIG_IGN)\n"
-        "    except (OSError, ValueError): pass\nwhile True: pass",
-        "import threading\ndef f():\n    while True: pass\nfor _ in range(4):\n"
-        "    threading.Thread(target=f).start()",
-        "import atexit\n@atexit.register\ndef f():\n    while True: pass",
-        "import resource\ntry: resource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))\n"
-        "except ValueError: resource.setrlimit(resource.RLIMIT_CPU, (2, 2))\nwhile True: pass",
-    ],
-)
-def test_endless_work_ends(filtered: SandboxPool, source: str) -> None:
-    result = run(filtered, source, cpu_seconds=0.5)
-    assert result.why == "time", result
-
-
-def test_time_is_up_on_the_clock_too(pool: SandboxPool) -> None:
-    assert run(pool, "import time\ntime.sleep(600)", cpu_seconds=0.02).why == "time"
-    assert run(pool, "import signal\nsignal.pause()", cpu_seconds=0.02).why == "time"
-
-
-def test_right_output_after_the_limit_is_late(filtered: SandboxPool) -> None:
-    source = "import time\nprint(6)\nend = time.process_time() + 0.7\n"
-    source += "while time.process_time() < end: pass"
-    assert run(filtered, source, cpu_seconds=0.3).why == "time"
-    assert run(filtered, source, cpu_seconds=2.0) == Run("6\n", "", "", pytest.approx(0, abs=1e9))
-
-
-def test_call_that_does_not_return(filtered: SandboxPool) -> None:
-    for body in ("while True: pass", "import time; time.sleep(600)"):
-        with filtered.sandbox() as sandbox:
-            program = LoadedProgram(sandbox, f"def f():\n    {body}", cpu_seconds=0.1)
-            with pytest.raises(ProgramEnded):
-                program.call(program.name("f"))
-    with filtered.sandbox() as sandbox, pytest.raises(ProgramEnded):
-        LoadedProgram(sandbox, "while True: pass", cpu_seconds=0.1)
-
-
 # --- memory ---
 
 

@@ -1,8 +1,10 @@
 """One sandboxed interpreter, seen from outside."""
 
 import os
+import select
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,11 @@ from scgrpo.tasks.code.sandbox.limits import Limits
 START_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """The driver measures a test's time; if it does not answer so much later, it is ended."""
+CREDENTIALS = struct.Struct("3i")
+"""Process, user and group, as the kernel attaches them to a message."""
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+FIRST_OF_TIMES = 11
+"""Of utime, stime, cutime and cstime in /proc/PID/stat, counted from the state of the process."""
 PRELOADED = (
     *("array", "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools"),
     *("heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
@@ -64,6 +71,7 @@ class Sandbox:
     def __init__(self, backend: Backend, limits: Limits, packages: tuple[str, ...]) -> None:
         self.limits = limits
         self._socket, theirs = socket.socketpair()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             self._running = backend.start(limits, packages, theirs.fileno())
         except OSError as error:
@@ -72,6 +80,7 @@ class Sandbox:
         finally:
             theirs.close()
         self._channel = Channel(self._socket.fileno())
+        self._driver = 0
         self._is_closed = False
         self.is_lost = False
         # Six bytes stand for a control character in JSON.
@@ -90,8 +99,12 @@ class Sandbox:
         Raises:
             SandboxError: if it does not start, with what bubblewrap or the driver said.
         """
+        deadline = time.monotonic() + START_SECONDS
         try:
-            self._channel.receive(time.monotonic() + START_SECONDS, self._longest)
+            self._channel.wait(select.POLLIN, deadline)
+            self._driver = _sender(self._socket)
+            self._channel.receive(deadline, self._longest)
+            _used_by(self._driver)
         except (EOFError, Late, ValueError) as error:
             raise SandboxError(f"the sandbox did not start: {self._complaint(error)}") from error
 
@@ -161,6 +174,17 @@ class Sandbox:
         with self._losing():
             return self._channel.receive(deadline, self._longest)
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the interpreter, its threads and the children it collected used.
+
+        The kernel says so, not the sandbox.
+
+        Raises:
+            ProgramEnded: if the interpreter is gone.
+        """
+        with self._losing():
+            return _used_by(self._driver)
+
     def close(self) -> None:
         """End every process of the sandbox and remove every file; may be called again."""
         if self._is_closed:
@@ -194,6 +218,26 @@ class Sandbox:
         os.set_blocking(process.stderr.fileno(), False)
         text = (process.stderr.read() or b"").decode("utf-8", "replace")
         return " ".join(text.split())[-500:] or f"exit code {process.returncode}"
+
+
+def _sender(link: socket.socket) -> int:
+    """Process id, as this process sees it, of who sent what can be read next."""
+    content, attached, _, _ = link.recvmsg(1, socket.CMSG_SPACE(CREDENTIALS.size), socket.MSG_PEEK)
+    if not content:
+        raise EOFError("the other side is gone")
+    for level, kind, credentials in attached:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return int(CREDENTIALS.unpack(credentials)[0])
+    raise ValueError("the kernel does not tell the driver's process id")
+
+
+def _used_by(process: int) -> float:
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise EOFError(f"there is no process {process} in /proc") from error
+    return sum(map(int, fields[FIRST_OF_TIMES : FIRST_OF_TIMES + 4])) / TICKS_PER_SECOND
 
 
 def _read_run(answer: dict[str, Any], cpu_seconds: float) -> Run:

@@ -45,7 +45,7 @@ class Channel:
             raise ValueError("a message that is nested too deeply") from error
         view = memoryview(len(content).to_bytes(HEAD, "big") + content)
         while view:
-            self._wait(select.POLLOUT, deadline)
+            self.wait(select.POLLOUT, deadline)
             try:
                 view = view[os.write(self.descriptor, view[:PIECE]) :]
             except BlockingIOError:
@@ -79,7 +79,7 @@ class Channel:
     def _read(self, length: int, deadline: float | None) -> bytearray:
         content = bytearray()
         while len(content) < length:
-            self._wait(select.POLLIN, deadline)
+            self.wait(select.POLLIN, deadline)
             try:
                 piece = os.read(self.descriptor, min(PIECE, length - len(content)))
             except BlockingIOError:
@@ -91,7 +91,12 @@ class Channel:
             content += piece
         return content
 
-    def _wait(self, event: int, deadline: float | None) -> None:
+    def wait(self, event: int, deadline: float | None) -> None:
+        """Wait for an event of `select.poll`.
+
+        Raises:
+            Late: if it does not come in time.
+        """
         poll = select.poll()
         poll.register(self.descriptor, event)
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
