@@ -51,3 +51,61 @@ def test_a_call_that_is_late_costs_its_test_only(filtered: SandboxPool) -> None:
     source = IGNORES + PROGRAM.replace("SECONDS", "(1.8 if n == 1 else 0)")
     verdict = judge(filtered, PROBLEMS["function"], source, stop_early=False)
     assert verdict.passed == (False, True) and verdict.why == "time"
+
+
+def test_tests_do_not_meet(unfiltered: SandboxPool) -> None:
+    """Neither files, processes nor interpreter state pass from one test to the next."""
+    source = """
+import os, sys
+n = int(input())
+traces = os.listdir('/tmp') + os.listdir('/dev/shm') + [k for k in sys.modules if k == 'trace_of']
+traces += [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, 2, os.getpid())]
+open('/tmp/trace', 'w').write('x'); os.makedirs('/tmp/a/b/c')
+open('/dev/shm/trace', 'w').write('x')
+sys.modules['trace_of'] = os
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        import time
+        while True: time.sleep(1)
+    os._exit(0)
+print(traces)
+"""
+    problem = ScriptProblem(
+        (InputOutput("1", "[]"), InputOutput("2", "[]"), InputOutput("3", "[]"))
+    )
+    assert judge(unfiltered, problem, source, stop_early=False).passed == (True, True, True)
+
+
+HIDES = """
+import os, sys
+n, traces = int(input()), []
+for folder in "/tmp", "/dev/shm":
+    traces += os.listdir(folder)
+    os.makedirs(folder + "/a/b/c/d")
+    open(folder + "/a/b/c/file", "w").write("x")
+    os.symlink("/usr", folder + "/a/b/link")
+    for path in "/a/b/c", "/a/b", "/a":
+        os.chmod(folder + path, 0)
+try:
+    traces += [mode for mode in [os.stat("/tmp").st_mode & 0o777] if mode != 0o777]
+    os.chmod("/tmp", 0)
+except PermissionError:
+    pass
+print(traces)
+"""
+DEEP = """
+import os
+n, traces = int(input()), os.listdir("/tmp")
+for _ in range(1500):
+    os.mkdir("a")
+    os.chdir("a")
+print(traces)
+"""
+
+
+@pytest.mark.parametrize("source", [HIDES, DEEP], ids=["no permissions", "very deep"])
+def test_folders_that_resist_do_not_pass_on(pool: SandboxPool, source: str) -> None:
+    tests = tuple(InputOutput(str(n), "[]") for n in range(3))
+    verdict = judge(pool, ScriptProblem(tests), source, stop_early=False)
+    assert verdict.passed == (True, True, True), verdict.why

@@ -208,7 +208,7 @@ def _judge_each(
                 failure, is_alive = _outcome(test, loaded, tests[len(passed)])
                 passed.append(not failure)
                 why = why or failure
-                if not is_alive:
+                if not is_alive or sandbox.is_lost:
                     break
     return Verdict(tuple(passed), len(tests), why)
 

@@ -144,6 +144,7 @@ class Sandbox:
         }
         answer = self.ask(job, wall + GRACE_SECONDS)
         try:
+            self.is_lost = self.is_lost or answer["is_clear"] is not True
             return _read_run(answer, cpu)
         except (KeyError, TypeError, ValueError) as error:
             raise ProgramEnded("forged answer") from error
