@@ -8,6 +8,7 @@ from scgrpo.tasks.code.judge import (
     InputOutput,
     Problem,
     ScriptProblem,
+    Verdict,
     judge,
 )
 from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
@@ -51,6 +52,41 @@ def test_a_call_that_is_late_costs_its_test_only(filtered: SandboxPool) -> None:
     source = IGNORES + PROGRAM.replace("SECONDS", "(1.8 if n == 1 else 0)")
     verdict = judge(filtered, PROBLEMS["function"], source, stop_early=False)
     assert verdict.passed == (False, True) and verdict.why == "time"
+
+
+SLEEPS = """
+import time
+def f(n):
+    time.sleep(0 if n == 1 else 600)
+    return n
+if __name__ == "__main__":
+    print(f(int(input())))
+"""
+MANY = tuple(InputOutput(str(n), str(n)) for n in range(1, 51))
+
+
+@pytest.mark.parametrize(
+    ("problem", "passed"),
+    [
+        (ScriptProblem(MANY), (True, False)),
+        (FunctionProblem("f", MANY), (True, False)),
+        (CheckedProblem(TestCode(("assert f(1) == 1", "assert f(2) == 2"), ("f",))), ()),
+    ],
+    ids=list(PROBLEMS),
+)
+def test_tests_not_over_in_the_time_for_all_are_failed(
+    filtered: SandboxPool, problem: Problem, passed: tuple[bool, ...]
+) -> None:
+    """A program that hangs costs the time for all its tests, not that of one for each."""
+    verdict = judge(filtered, problem, SLEEPS, stop_early=False, seconds=3)
+    assert (verdict.passed, verdict.why) == (passed, "time")
+    assert not verdict.solved and verdict.share == sum(passed) / verdict.tests
+    assert verdict.tests == (2 if isinstance(problem, CheckedProblem) else 50)
+
+
+def test_no_time_left_for_any_test(filtered: SandboxPool) -> None:
+    verdict = judge(filtered, ScriptProblem(MANY), "print(input())", seconds=1e-9)
+    assert verdict == Verdict((), 50, "time")
 
 
 def test_tests_do_not_meet(unfiltered: SandboxPool) -> None:

@@ -1,5 +1,6 @@
 """One sandboxed interpreter, seen from outside."""
 
+import math
 import os
 import select
 import signal
@@ -83,6 +84,8 @@ class Sandbox:
         self._driver = 0
         self._is_closed = False
         self.is_lost = False
+        self.deadline = math.inf
+        """On the clock of `time.monotonic`: no message is waited for any longer."""
         # Six bytes stand for a control character in JSON.
         self._longest = 6 * (limits.output_mb << 20) + (1 << 16)
         config = self._running.config | {
@@ -150,10 +153,13 @@ class Sandbox:
             raise ProgramEnded("forged answer") from error
 
     def times(self, cpu_seconds: float | None = None) -> tuple[float, float]:
-        """Limits of processor time and time on the clock of one test, in seconds."""
-        if cpu_seconds is None:
-            return self.limits.cpu_seconds, self.limits.wall
-        return cpu_seconds, self.limits.wall * cpu_seconds / self.limits.cpu_seconds
+        """Limits of processor time and time on the clock of one test, in seconds.
+
+        The latter is not more than what is left until `deadline`.
+        """
+        cpu = self.limits.cpu_seconds if cpu_seconds is None else cpu_seconds
+        wall = self.limits.wall * cpu / self.limits.cpu_seconds
+        return cpu, max(0.0, min(wall, self.deadline - time.monotonic()))
 
     def ask(self, message: Any, seconds: float) -> Any:
         """Send a message and wait for its answer.
@@ -168,12 +174,12 @@ class Sandbox:
     def send(self, message: Any, deadline: float) -> None:
         """Send a message. Raises ProgramEnded if it is not taken in time."""
         with self._losing():
-            self._channel.send(message, deadline)
+            self._channel.send(message, min(deadline, self.deadline))
 
     def receive(self, deadline: float) -> Any:
         """The next message. Raises ProgramEnded if none comes in time, or one too long."""
         with self._losing():
-            return self._channel.receive(deadline, self._longest)
+            return self._channel.receive(min(deadline, self.deadline), self._longest)
 
     def cpu_seconds(self) -> float:
         """Processor time that the interpreter, its threads and the children it collected used.
