@@ -15,10 +15,10 @@ from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
 
 TESTS = (InputOutput("1", "1"), InputOutput("2", "2"))
 PROBLEMS: dict[str, Problem] = {
-    "script": ScriptProblem(TESTS, cpu_seconds=1),
-    "function": FunctionProblem("f", TESTS, cpu_seconds=1),
+    "script": ScriptProblem(TESTS, cpu_seconds=0.5),
+    "function": FunctionProblem("f", TESTS, cpu_seconds=0.5),
     "checked": CheckedProblem(
-        TestCode(("assert f(1) == 1", "assert f(2) == 2"), ("f",)), cpu_seconds=1
+        TestCode(("assert f(1) == 1", "assert f(2) == 2"), ("f",)), cpu_seconds=0.5
     ),
 }
 PROGRAM = """
@@ -43,13 +43,13 @@ def test_processor_time_is_measured_outside(filtered: SandboxPool, kind: str) ->
     problem = PROBLEMS[kind]
     assert judge(filtered, problem, IGNORES + PROGRAM.replace("SECONDS", "0.1")).solved
     for evasion in (IGNORES, *([] if kind == "script" else [RAISES])):
-        source = evasion + PROGRAM.replace("SECONDS", "1.8")
+        source = evasion + PROGRAM.replace("SECONDS", "0.9")
         verdict = judge(filtered, problem, source)
         assert verdict.why == "time" and not any(verdict.passed)
 
 
 def test_a_call_that_is_late_costs_its_test_only(filtered: SandboxPool) -> None:
-    source = IGNORES + PROGRAM.replace("SECONDS", "(1.8 if n == 1 else 0)")
+    source = IGNORES + PROGRAM.replace("SECONDS", "(0.9 if n == 1 else 0)")
     verdict = judge(filtered, PROBLEMS["function"], source, stop_early=False)
     assert verdict.passed == (False, True) and verdict.why == "time"
 
