@@ -51,6 +51,21 @@ MBPP: list[dict[str, Any]] = [
         "challenge_test_list": [],
     },
 ]
+SPHERE = {
+    "task_id": 82,
+    "code": "import math\ndef volume_sphere(r):\n    return (4/3)*math.pi*r*r*r",
+    "test_list": [
+        "assert math.isclose(volume_sphere(10), 4188.790204786391, rel_tol=0.001)",
+        "assert math.isclose(volume_sphere(25), 65449.84694978735, rel_tol=0.001)",
+    ],
+}
+_SENTENCE = "Write a function to find the volume of a sphere."
+MBPP_SPHERES: dict[str, dict[str, Any]] = {
+    "sanitized": SPHERE | {"prompt": _SENTENCE, "test_imports": ["import math"]},
+    "full": SPHERE | {"text": _SENTENCE, "test_setup_code": ""},
+    "full with a setup": SPHERE | {"text": _SENTENCE, "test_setup_code": "import math"},
+}
+"""One row of MBPP, whose assertions need a module, in its two schemas."""
 
 _PYTHON3, _CPP = 3, 2
 CODE_CONTESTS: list[dict[str, Any]] = [

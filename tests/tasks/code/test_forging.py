@@ -1,7 +1,12 @@
 """Programs that try to be rewarded without solving the problem."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from scgrpo.tasks import load_task
 from scgrpo.tasks.code.judge import (
     CheckedProblem,
     FunctionProblem,
@@ -11,6 +16,7 @@ from scgrpo.tasks.code.judge import (
     judge,
 )
 from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
+from tests.tasks.code import rows
 
 NEEDLE = "918273645546372819"
 """Expected value that a program searches for; it never stands in one piece in its source."""
@@ -99,8 +105,10 @@ COPIES = 20
 def test_expected_values_are_nowhere_to_be_found(pool: SandboxPool) -> None:
     """A program that finds the needle anywhere would return it, and pass the second test."""
     function = SEARCH + "\ndef f(n):\n    return f'x{n}' if n != 2 else search()"
-    assert judge(pool, FUNCTION, function, stop_early=False).passed == (True, False, True)
-    assert judge(pool, CHECKED, function).why == "AssertionError: "
+    slow = replace(FUNCTION, cpu_seconds=2), replace(CHECKED, cpu_seconds=2)
+    verdict = judge(pool, slow[0], function, stop_early=False)
+    assert verdict.passed == (True, False, True) and verdict.why == "wrong answer"
+    assert judge(pool, slow[1], function).why == "AssertionError: "
     script = SEARCH + "\nn = int(input())\nprint(f'x{n}' if n != 2 else search())"
     assert judge(pool, SCRIPT, script).passed == (True, False)
 
@@ -241,6 +249,19 @@ def test_attack_on_the_driver(filtered: SandboxPool, problem: Problem, name: str
     assert not verdict.solved and not any(verdict.passed) and verdict.why
 
 
+@pytest.mark.usefixtures("filtered")
+@pytest.mark.parametrize("row", rows.MBPP_SPHERES.values(), ids=list(rows.MBPP_SPHERES))
+def test_a_module_of_the_tests_is_not_the_programs(row: Any, tmp_path: Path) -> None:
+    task = load_task("mbpp", data=rows.write(tmp_path / "rows.jsonl", [row]), workers=1)
+    forged = "class math: isclose = staticmethod(lambda *a, **k: True)\n"
+    plain = "def volume_sphere(r): return 4 / 3 * 3.141592653589793 * r ** 3"
+    programs = (forged + "def volume_sphere(r): return 0", plain, row["code"], forged + plain)
+    answers = [f"```python\n{program}\n```" for program in programs]
+    rewards = task.verify(answers, problem_id=["mbpp/82"] * 4, tests=["test"] * 4)
+    task.close()
+    assert rewards == [0.0, 1.0, 1.0, 1.0] and not task.failures
+
+
 SCRIPT_ATTACKS = {
     "leaves": "import os\nos._exit(0)",
     "prints the answer of one test": "print('x1')",
@@ -273,30 +294,6 @@ print('x')
 def test_attack_by_a_script(filtered: SandboxPool, name: str) -> None:
     verdict = judge(filtered, SCRIPT, SCRIPT_ATTACKS[name], stop_early=False)
     assert not verdict.solved and verdict.passed[1:] == (False,), verdict
-
-
-def test_tests_do_not_meet(unfiltered: SandboxPool) -> None:
-    """Neither files, processes nor interpreter state pass from one test to the next."""
-    source = """
-import os, sys
-n = int(input())
-traces = os.listdir('/tmp') + os.listdir('/dev/shm') + [k for k in sys.modules if k == 'trace_of']
-traces += [p for p in os.listdir('/proc') if p.isdigit() and int(p) not in (1, 2, os.getpid())]
-open('/tmp/trace', 'w').write('x'); os.makedirs('/tmp/a/b/c')
-open('/dev/shm/trace', 'w').write('x')
-sys.modules['trace_of'] = os
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        import time
-        while True: time.sleep(1)
-    os._exit(0)
-print(traces)
-"""
-    problem = ScriptProblem(
-        (InputOutput("1", "[]"), InputOutput("2", "[]"), InputOutput("3", "[]"))
-    )
-    assert judge(unfiltered, problem, source, stop_early=False).passed == (True, True, True)
 
 
 def test_a_crash_costs_its_test_only(pool: SandboxPool) -> None:

@@ -149,6 +149,7 @@ def test_lcb_dates_and_versions(make: Any, tmp_path: Path) -> None:
         ({"sandbox": "docker"}, "sandbox is 'docker'"),
         ({"memory_mb": 1}, "memory_mb is 1"),
         ({"workers": 0}, "workers is 0"),
+        ({"seconds": 0}, "seconds is 0; the tests of a program need more"),
         ({"packages": "numpy"}, r"give a list: \[numpy\]"),
         ({"tolerance": 1}, "has no option 'tolerance'"),
     ):
@@ -258,6 +259,9 @@ def test_mbpp(make: Any, tmp_path: Path) -> None:
     shown_only = "def add(a, b):\n    return 3"
     assert reward(share, "train", "mbpp/901", shown_only) == [pytest.approx(1 / 3)]
     assert reward(task, "train", "mbpp/901", shown_only) == [0.0]
+    hasty = make("mbpp", data=path, seconds=1e-9)
+    assert reward(hasty, "train", "mbpp/901", "def add(a, b): return a + b") == [0.0]
+    assert not hasty.failures
 
 
 def test_codeforces(make: Any, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Judging a program: it runs inside of sandboxes, what it does is compared outside."""
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ class Verdict:
     """Which tests a program passed."""
 
     passed: tuple[bool, ...]
-    """Shorter than the tests where the first failure ended it."""
+    """Shorter than the tests where the first failure, or the time for all, ended it."""
     tests: int
     why: str = ""
     """What the first failure was: `wrong answer`, `time`, `error`, ...; empty if none."""
@@ -87,7 +89,14 @@ class Verdict:
         return sum(self.passed) / self.tests if self.tests else 0.0
 
 
-def judge(pool: SandboxPool, problem: Problem, source: str, *, stop_early: bool = True) -> Verdict:
+def judge(
+    pool: SandboxPool,
+    problem: Problem,
+    source: str,
+    *,
+    stop_early: bool = True,
+    seconds: float = math.inf,
+) -> Verdict:
     """Run a program on a problem's tests.
 
     Args:
@@ -95,21 +104,34 @@ def judge(pool: SandboxPool, problem: Problem, source: str, *, stop_early: bool 
         problem: the problem.
         source: the program.
         stop_early: whether the first failure ends it.
+        seconds: time on the clock for all tests together; those not over by then are failed.
 
     Raises:
         SandboxError: if no sandbox can be started.
         BrokenTests: if the problem's own test code fails.
     """
+    end = End(stop_early, time.monotonic() + seconds)
     if isinstance(problem, CheckedProblem):
-        return _judge_checked(pool, problem, source, stop_early)
+        return _judge_checked(pool, problem, source, end)
     if isinstance(problem, FunctionProblem):
-        return _judge_function(pool, problem, source, stop_early)
-    return _judge_script(pool, problem, source, stop_early)
+        return _judge_function(pool, problem, source, end)
+    return _judge_script(pool, problem, source, end)
 
 
-def _judge_script(
-    pool: SandboxPool, problem: ScriptProblem, source: str, stop_early: bool
-) -> Verdict:
+@dataclass(frozen=True)
+class End:
+    """When the judging of a program ends before its last test."""
+
+    at_failure: bool
+    deadline: float
+    """On the clock of `time.monotonic`."""
+
+    def is_reached(self, why: str) -> bool:
+        """Whether it is, given what the first failure was."""
+        return bool(why and self.at_failure) or time.monotonic() >= self.deadline
+
+
+def _judge_script(pool: SandboxPool, problem: ScriptProblem, source: str, end: End) -> Verdict:
     def test(sandbox: Sandbox, case: InputOutput) -> str:
         run = sandbox.run(
             source, case.input, prelude=problem.prelude, cpu_seconds=problem.cpu_seconds
@@ -119,7 +141,7 @@ def _judge_script(
         return "" if is_right(case, run.output) else WRONG
 
     with _output_rule(pool, problem) as is_right:
-        return _judge_each(pool, lambda sandbox: sandbox, problem.tests, test, stop_early)
+        return _judge_each(pool, lambda sandbox: sandbox, problem.tests, test, end)
 
 
 @contextmanager
@@ -147,9 +169,7 @@ def _output_rule(
         yield is_right
 
 
-def _judge_function(
-    pool: SandboxPool, problem: FunctionProblem, source: str, stop_early: bool
-) -> Verdict:
+def _judge_function(pool: SandboxPool, problem: FunctionProblem, source: str, end: End) -> Verdict:
     def load(sandbox: Sandbox) -> tuple[LoadedProgram, Tree]:
         program = LoadedProgram(sandbox, source, problem.prelude, problem.cpu_seconds)
         if "class Solution" in source:
@@ -163,20 +183,19 @@ def _judge_function(
         value = program.call(function, arguments)
         return "" if same_value(value, json.loads(case.output)) else WRONG
 
-    return _judge_each(pool, load, problem.tests, test, stop_early)
+    return _judge_each(pool, load, problem.tests, test, end)
 
 
-def _judge_checked(
-    pool: SandboxPool, problem: CheckedProblem, source: str, stop_early: bool
-) -> Verdict:
+def _judge_checked(pool: SandboxPool, problem: CheckedProblem, source: str, end: End) -> Verdict:
     count = len(problem.code.tests)
     try:
         with pool.sandbox() as sandbox:
+            sandbox.deadline = end.deadline
             program = LoadedProgram(sandbox, source, problem.prelude, problem.cpu_seconds)
-            seconds = sandbox.times(problem.cpu_seconds)[1]
+            _, seconds = sandbox.times(problem.cpu_seconds)
             with pool.checker() as checker:
                 results = run_tests(
-                    checker, program, problem.code, seconds=seconds, stop_early=stop_early
+                    checker, program, problem.code, seconds=seconds, stop_early=end.at_failure
                 )
     except (ProgramEnded, Raised) as error:
         return Verdict((), count, str(error))
@@ -191,25 +210,28 @@ def _judge_each(
     load: Callable[[Sandbox], Loaded],
     tests: Sequence[InputOutput],
     test: Callable[[Loaded, InputOutput], str],
-    stop_early: bool,
+    end: End,
 ) -> Verdict:
     """Judge test by test; a program that took its sandbox down gets another one for the next."""
     passed: list[bool] = []
     why = ""
-    while len(passed) < len(tests) and not (why and stop_early):
+    while len(passed) < len(tests) and not end.is_reached(why):
         with ExitStack() as stack:
             sandbox = stack.enter_context(pool.sandbox())
+            sandbox.deadline = end.deadline
             try:
                 loaded = load(sandbox)
             except (ProgramEnded, Raised) as error:
                 return Verdict(tuple(passed), len(tests), why or str(error))
             failure = ""
-            while len(passed) < len(tests) and not (why and stop_early):
+            while len(passed) < len(tests) and not end.is_reached(why):
                 failure, is_alive = _outcome(test, loaded, tests[len(passed)])
                 passed.append(not failure)
                 why = why or failure
-                if not is_alive:
+                if not is_alive or sandbox.is_lost:
                     break
+    if not why and len(passed) < len(tests):
+        why = "time"
     return Verdict(tuple(passed), len(tests), why)
 
 

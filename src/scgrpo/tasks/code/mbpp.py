@@ -3,6 +3,8 @@
 import ast
 import builtins
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scgrpo.tasks.code.damage import damaged_functions
@@ -13,7 +15,15 @@ from scgrpo.tasks.code.sandbox import TestCode
 from scgrpo.tasks.code.task import CodeTask, Row
 from scgrpo.tasks.sources import Source
 
-COLUMNS = ("task_id", "text", "code", "test_list", "test_setup_code")
+COLUMNS = ("task_id", "text", "code", "test_list")
+SETUP = ("test_setup_code", "test_imports")
+"""Columns of which the full schema has the first and the sanitized one the second."""
+STANDARD = frozenset(sys.stdlib_module_names)
+INNER = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+"""What has names of its own."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +52,16 @@ class MBPPTask(CodeTask):
 
     def source(self, split: str) -> Source:
         """See `CodeTask`."""
-        columns = {column: (column,) for column in COLUMNS} | {"text": ("text", "prompt")}
+        columns = {column: (column,) for column in (*COLUMNS, *SETUP)} | {
+            "text": ("text", "prompt")
+        }
         return Source(
             "google-research-datasets/mbpp",
             columns,
             split,
             config="full",
             revision=self.options.revision,
-            optional=frozenset({"test_setup_code"}),
+            optional=frozenset(SETUP),
         )
 
     def light_columns(self) -> tuple[str, ...]:
@@ -70,10 +82,20 @@ class MBPPTask(CodeTask):
         return function_prompt(f"{row['text'].strip()}\n\nA test of it:\n\n{fenced(shown)}")
 
     def problem(self, row: Row, split: str) -> CheckedProblem:
-        """The assertions, each a test of its own."""
+        """The assertions, each a test of its own.
+
+        Raises:
+            ValueError: if they use a name that is defined nowhere.
+        """
         tests = tuple(row["test_list"])
         setup = row.get("test_setup_code") or ""
-        return CheckedProblem(TestCode(tests, free_names("\n".join((setup, *tests))), setup=setup))
+        given = "\n".join(row.get("test_imports") or ())
+        try:
+            names, imports = split_names("\n".join((given, setup, *tests)), row["code"])
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(f"the row {self.problem_id(row)} cannot be used: {error}") from error
+        helpers = "\n".join((*imports, given))
+        return CheckedProblem(TestCode(tests, names, helpers=helpers, setup=setup))
 
     def known_programs(self, row: Row) -> tuple[list[str], tuple[str, ...]]:
         """The given solution and three that are damaged."""
@@ -83,8 +105,62 @@ class MBPPTask(CodeTask):
         return [code], damaged_functions(code, name)
 
 
-def free_names(source: str) -> tuple[str, ...]:
-    """Names that code uses and neither binds nor finds among the built-in ones."""
+def split_names(tests: str, solution: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which names of the tests a program must define, and imports that bring the others.
+
+    A program could forge a module that the tests compare with, so it is asked for no name but
+    those that the given solution defines.
+
+    Args:
+        tests: the test code.
+        solution: the given solution.
+
+    Raises:
+        SyntaxError: for code that is no Python.
+        ValueError: for a name that neither the solution, the tests nor the standard library has.
+    """
+    defined, imported = top_level_names(solution)
+    free = free_names(tests)
+    others = free - defined - set(dir(builtins))
+    unknown = others - imported.keys()
+    imports = [imported[name] for name in sorted(others - unknown)]
+    imports += [f"import {name}" for name in sorted(unknown & STANDARD)]
+    missing = unknown - STANDARD
+    if missing and "*" not in imported and not re.search(r"import\s+\*", tests):
+        raise ValueError(f"its tests use {min(missing)}, which its solution does not define.")
+    imports += [imported["*"]] if missing and "*" in imported else []
+    return tuple(sorted(free & defined)), tuple(dict.fromkeys(imports))
+
+
+def top_level_names(source: str) -> tuple[set[str], dict[str, str]]:
+    """Names that code defines at its top level, and names that it imports there.
+
+    The latter lead to the import; `*` to all of those that name nothing.
+    """
+    defined: set[str] = set()
+    imported: dict[str, str] = {}
+    for node in _outside_of_functions(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            defined.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            defined.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                name = (alias.asname or alias.name).partition(".")[0]
+                line = ast.unparse(node)
+                imported[name] = f"{imported[name]}\n{line}" if name in imported else line
+    return defined - imported.keys(), imported
+
+
+def _outside_of_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, INNER):
+            yield from _outside_of_functions(child)
+
+
+def free_names(source: str) -> set[str]:
+    """Names that code uses and does not bind."""
     used: set[str] = set()
     bound: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -94,6 +170,6 @@ def free_names(source: str) -> tuple[str, ...]:
             bound.add((node.asname or node.name).partition(".")[0])
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             bound.add(node.name)
-    return tuple(sorted(used - bound - set(dir(builtins))))
+    return used - bound

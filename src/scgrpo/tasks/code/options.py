@@ -6,7 +6,7 @@ from typing import Any
 
 from scgrpo.tasks.code.sandbox import Limits
 from scgrpo.tasks.code.sandbox.probe import KINDS
-from scgrpo.tasks.code.verifier import ProgramVerifier, Reward
+from scgrpo.tasks.code.verifier import SECONDS, ProgramVerifier, Reward
 
 PACKAGES = ("numpy",)
 
@@ -25,6 +25,8 @@ class CodeOptions:
     """`bubblewrap`, or `subprocess`: no isolation, with a warning."""
     cpu_seconds: float | None = None
     """Processor time of a test; None for the problem's own limit, or 6 where it has none."""
+    seconds: float = SECONDS
+    """Time on the clock for all tests of a program together; tests not over by then are failed."""
     memory_mb: int = 1024
     """Memory of a program, in MiB."""
     workers: int | None = None
@@ -39,6 +41,10 @@ class CodeOptions:
             )
         if self.sandbox not in KINDS:
             raise ValueError(f"sandbox is {self.sandbox!r}; it is {' or '.join(KINDS)}.")
+        if not self.seconds > 0:
+            raise ValueError(
+                f"seconds is {self.seconds}; the tests of a program need more than 0 together."
+            )
         if isinstance(self.packages, str):
             raise ValueError(f"packages is {self.packages!r}; give a list: [{self.packages}].")
         object.__setattr__(self, "packages", tuple(self.packages))
@@ -53,4 +59,6 @@ class CodeOptions:
 
     def verifier(self, name: str) -> ProgramVerifier:
         """The verifier of these options."""
-        return ProgramVerifier(name, self.sandbox, self.limits(), self.packages, self.workers)
+        return ProgramVerifier(
+            name, self.sandbox, self.limits(), self.packages, self.workers, self.seconds
+        )

@@ -14,6 +14,8 @@ from scgrpo.tasks.workers import METRIC, share_of_cores
 logger = logging.getLogger(__name__)
 
 Reward = Literal["all", "share"]
+SECONDS = 120.0
+"""For all tests of a program: much more than right ones need, and less than ones that hang take."""
 NO_PROGRAM = Verdict((), 1, "no program")
 
 
@@ -32,6 +34,7 @@ class ProgramVerifier:
         limits: caps of each program.
         packages: installed packages that programs may import.
         workers: programs judged at a time; by default this process's share of the cores.
+        seconds: time on the clock for all tests of a program.
     """
 
     def __init__(
@@ -41,11 +44,12 @@ class ProgramVerifier:
         limits: Limits | None = None,
         packages: tuple[str, ...] = (),
         workers: int | None = None,
+        seconds: float = SECONDS,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; the {name} task needs at least 1.")
         self.name, self.sandbox, self.packages = name, sandbox, packages
-        self.limits = limits or Limits()
+        self.limits, self.seconds = limits or Limits(), seconds
         self.workers = workers or share_of_cores()
         self.failures: Counter[str] = Counter()
         self._pool: SandboxPool | None = None
@@ -96,7 +100,10 @@ class ProgramVerifier:
                 return NO_PROGRAM
             assert self._pool is not None
             try:
-                return judge(self._pool, make(), source, stop_early=stop_early)
+                problem = make()
+                return judge(
+                    self._pool, problem, source, stop_early=stop_early, seconds=self.seconds
+                )
             except Exception as error:  # whatever fails here must cost its item, not the run
                 kind = "sandbox" if isinstance(error, SandboxError) else "error"
                 self.failures[kind] += 1

@@ -31,8 +31,9 @@ class LoadedProgram:
         self, sandbox: Sandbox, source: str, prelude: str = "", cpu_seconds: float | None = None
     ) -> None:
         self._sandbox = sandbox
-        cpu, self._wall = sandbox.times(cpu_seconds)
-        job = {"job": "serve", "source": source, "prelude": prelude, "cpu_seconds": cpu}
+        self._cpu, self._wall = sandbox.times(cpu_seconds)
+        self._used = sandbox.cpu_seconds()
+        job = {"job": "serve", "source": source, "prelude": prelude, "cpu_seconds": self._cpu}
         _value(self.answer(job))
 
     def name(self, name: str) -> Tree:
@@ -54,18 +55,28 @@ class LoadedProgram:
         return _value(self.answer(request))
 
     def answer(self, request: Any, deadline: float | None = None) -> Any:
-        """The program's answer to a request of the form that `inside.remote` reads."""
+        """The program's answer to a request of the form that `inside.remote` reads.
+
+        The limit of processor time is the sandbox's own, which a program may ignore or raise; so
+        what was used since the last answer, in the background too, is read outside.
+        """
         latest = time.monotonic() + self._wall
         deadline = latest if deadline is None else min(latest, deadline)
         self._sandbox.send(request, deadline)
-        return self._sandbox.receive(deadline)
+        answer = self._sandbox.receive(deadline)
+        before, self._used = self._used, self._sandbox.cpu_seconds()
+        if self._used - before > self._cpu:
+            self._sandbox.is_lost = True
+            raise ProgramEnded("time")
+        return answer
 
 
 def _value(answer: Any) -> Tree:
     if isinstance(answer, dict) and "value" in answer:
         return answer["value"]
-    if isinstance(answer, dict) and isinstance(answer.get("raised"), list):
-        raise Raised(": ".join(map(str, answer["raised"]))[:500])
+    raised = answer.get("raised") if isinstance(answer, dict) else None
+    if isinstance(raised, list) and all(isinstance(part, str) for part in raised):
+        raise Raised(": ".join(raised)[:500])
     raise ProgramEnded("forged answer")
 
 

@@ -1,8 +1,11 @@
 """One sandboxed interpreter, seen from outside."""
 
+import math
 import os
+import select
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +20,11 @@ from scgrpo.tasks.code.sandbox.limits import Limits
 START_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """The driver measures a test's time; if it does not answer so much later, it is ended."""
+CREDENTIALS = struct.Struct("3i")
+"""Process, user and group, as the kernel attaches them to a message."""
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+FIRST_OF_TIMES = 11
+"""Of utime, stime, cutime and cstime in /proc/PID/stat, counted from the state of the process."""
 PRELOADED = (
     *("array", "bisect", "collections", "copy", "datetime", "decimal", "fractions", "functools"),
     *("heapq", "io", "itertools", "json", "math", "operator", "random", "re", "statistics"),
@@ -64,6 +72,7 @@ class Sandbox:
     def __init__(self, backend: Backend, limits: Limits, packages: tuple[str, ...]) -> None:
         self.limits = limits
         self._socket, theirs = socket.socketpair()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         try:
             self._running = backend.start(limits, packages, theirs.fileno())
         except OSError as error:
@@ -72,8 +81,11 @@ class Sandbox:
         finally:
             theirs.close()
         self._channel = Channel(self._socket.fileno())
+        self._driver = 0
         self._is_closed = False
         self.is_lost = False
+        self.deadline = math.inf
+        """On the clock of `time.monotonic`: no message is waited for any longer."""
         # Six bytes stand for a control character in JSON.
         self._longest = 6 * (limits.output_mb << 20) + (1 << 16)
         config = self._running.config | {
@@ -90,8 +102,12 @@ class Sandbox:
         Raises:
             SandboxError: if it does not start, with what bubblewrap or the driver said.
         """
+        deadline = time.monotonic() + START_SECONDS
         try:
-            self._channel.receive(time.monotonic() + START_SECONDS, self._longest)
+            self._channel.wait(select.POLLIN, deadline)
+            self._driver = _sender(self._socket)
+            self._channel.receive(deadline, self._longest)
+            _used_by(self._driver)
         except (EOFError, Late, ValueError) as error:
             raise SandboxError(f"the sandbox did not start: {self._complaint(error)}") from error
 
@@ -131,15 +147,19 @@ class Sandbox:
         }
         answer = self.ask(job, wall + GRACE_SECONDS)
         try:
+            self.is_lost = self.is_lost or answer["is_clear"] is not True
             return _read_run(answer, cpu)
         except (KeyError, TypeError, ValueError) as error:
             raise ProgramEnded("forged answer") from error
 
     def times(self, cpu_seconds: float | None = None) -> tuple[float, float]:
-        """Limits of processor time and time on the clock of one test, in seconds."""
-        if cpu_seconds is None:
-            return self.limits.cpu_seconds, self.limits.wall
-        return cpu_seconds, self.limits.wall * cpu_seconds / self.limits.cpu_seconds
+        """Limits of processor time and time on the clock of one test, in seconds.
+
+        The latter is not more than what is left until `deadline`.
+        """
+        cpu = self.limits.cpu_seconds if cpu_seconds is None else cpu_seconds
+        wall = self.limits.wall * cpu / self.limits.cpu_seconds
+        return cpu, max(0.0, min(wall, self.deadline - time.monotonic()))
 
     def ask(self, message: Any, seconds: float) -> Any:
         """Send a message and wait for its answer.
@@ -154,12 +174,23 @@ class Sandbox:
     def send(self, message: Any, deadline: float) -> None:
         """Send a message. Raises ProgramEnded if it is not taken in time."""
         with self._losing():
-            self._channel.send(message, deadline)
+            self._channel.send(message, min(deadline, self.deadline))
 
     def receive(self, deadline: float) -> Any:
         """The next message. Raises ProgramEnded if none comes in time, or one too long."""
         with self._losing():
-            return self._channel.receive(deadline, self._longest)
+            return self._channel.receive(min(deadline, self.deadline), self._longest)
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the interpreter, its threads and the children it collected used.
+
+        The kernel says so, not the sandbox.
+
+        Raises:
+            ProgramEnded: if the interpreter is gone.
+        """
+        with self._losing():
+            return _used_by(self._driver)
 
     def close(self) -> None:
         """End every process of the sandbox and remove every file; may be called again."""
@@ -194,6 +225,26 @@ class Sandbox:
         os.set_blocking(process.stderr.fileno(), False)
         text = (process.stderr.read() or b"").decode("utf-8", "replace")
         return " ".join(text.split())[-500:] or f"exit code {process.returncode}"
+
+
+def _sender(link: socket.socket) -> int:
+    """Process id, as this process sees it, of who sent what can be read next."""
+    content, attached, _, _ = link.recvmsg(1, socket.CMSG_SPACE(CREDENTIALS.size), socket.MSG_PEEK)
+    if not content:
+        raise EOFError("the other side is gone")
+    for level, kind, credentials in attached:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return int(CREDENTIALS.unpack(credentials)[0])
+    raise ValueError("the kernel does not tell the driver's process id")
+
+
+def _used_by(process: int) -> float:
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise EOFError(f"there is no process {process} in /proc") from error
+    return sum(map(int, fields[FIRST_OF_TIMES : FIRST_OF_TIMES + 4])) / TICKS_PER_SECOND
 
 
 def _read_run(answer: dict[str, Any], cpu_seconds: float) -> Run:

@@ -58,6 +58,7 @@ def main() -> None:
 
 def _check(link: Channel, job: dict[str, Any], config: dict[str, Any]) -> None:
     """Run test code in a process of its own, so that this sandbox can be used for other tests."""
+    mode = os.stat(config["scratch"]).st_mode
     child = os.fork()
     if child == 0:
         code = 1
@@ -70,7 +71,7 @@ def _check(link: Channel, job: dict[str, Any], config: dict[str, Any]) -> None:
             os._exit(code)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     status, _ = _end(child, config["isolated"])
-    _clear(config["scratch"])
+    _clear(config["scratch"], mode)
     if status != 0:
         link.send({"broken": f"nothing, but end their interpreter (status {status})"})
 
@@ -80,6 +81,7 @@ def _run(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     for name, text in job["files"].items():
         with open(os.path.join(config["scratch"], name), "w", encoding="utf-8") as file:
             file.write(text)
+    modes = {path: os.stat(path).st_mode for path in (config["scratch"], config["spool"])}
     spool = [_spool_file(config["spool"], part) for part in ("stdin", "stdout", "stderr")]
     _write_all(spool[0], job["stdin"].encode("utf-8", "surrogatepass"))
     started = time.monotonic()
@@ -89,13 +91,13 @@ def _run(job: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     in_time = _wait(child, job["wall_seconds"])
     seconds = time.monotonic() - started
     status, usage = _end(child, config["isolated"])
-    for folder in (config["scratch"], config["spool"]):
-        _clear(folder)
+    are_clear = [_clear(folder, mode) for folder, mode in modes.items()]
     cap = config["output_mb"] * guard.MEGABYTE
     output, problems = (_read_back(descriptor, cap) for descriptor in spool[1:])
     for descriptor in spool:
         os.close(descriptor)
     return {
+        "is_clear": all(are_clear),
         "in_time": in_time,
         "code": os.waitstatus_to_exitcode(status),
         "output": output.decode("utf-8", "replace"),
@@ -190,15 +192,31 @@ def _end(child: int, isolated: bool) -> tuple[int, Any]:
     return status, usage
 
 
-def _clear(folder: str) -> None:
+def _clear(folder: str, mode: int) -> bool:
+    """Remove what a program left in a folder of this mode; whether that was all of it."""
+    with suppress(OSError):  # it may be root's, and then it still has its mode
+        os.chmod(folder, mode & 0o7777)
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             import shutil
 
-            shutil.rmtree(entry.path, ignore_errors=True)
+            with suppress(OSError, RecursionError):
+                _open_up(entry.path)
+                shutil.rmtree(entry.path)
         else:
             with suppress(OSError):
                 os.unlink(entry.path)
+    return not os.listdir(folder)
+
+
+def _open_up(folder: str) -> None:
+    """Give back the right to enter and to empty a folder and those in it."""
+    os.chmod(folder, 0o700)
+    for root, folders, _ in os.walk(folder):
+        for name in folders:
+            path = os.path.join(root, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o700)
 
 
 if __name__ == "__main__":

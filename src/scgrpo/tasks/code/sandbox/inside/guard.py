@@ -58,7 +58,10 @@ def confine(config: dict[str, Any]) -> None:
 
 
 def limit_cpu(seconds: float, *, for_good: bool) -> None:
-    """Kill this process once it has used so much more processor time, to the second.
+    """Kill this process once it has used so much more processor time, rounded up to a second.
+
+    A program may ignore the signal, and raise the limit unless it is for good: this ends what does
+    not mean harm, and what counts is the time that others read.
 
     Args:
         seconds: processor time.

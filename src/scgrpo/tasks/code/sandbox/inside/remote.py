@@ -72,7 +72,7 @@ def serve(link: Channel, job: dict[str, Any]) -> None:
             answer = {"raised": [type(error).__name__, _message(error)]}
         try:
             link.send(answer)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             link.send({"raised": [type(error).__name__, "no value that can be sent"]})
         try:
             request = link.receive()
