@@ -3,6 +3,7 @@
 import pytest
 
 from scgrpo.tasks.math.answers import LONGEST, final_answer, tidy
+from scgrpo.tasks.math.proof import damaged_forms, is_number, right_forms
 from scgrpo.tasks.math.verifier import score_answer
 
 ACCEPTED = [  # (gold, content of the last box)
@@ -60,6 +61,25 @@ ACCEPTED = [  # (gold, content of the last box)
     ("2+3i", "3i+2"),
     ("1,-2", r"-2 \text{ and } 1"),
     (r"\{1,2,3\}", "3,2,1"),
+    ("3,5,7", "3, 5, 7"),
+    ("3, 5, 7", "3,5,7"),
+    ("3,5,7", "7,5,3"),
+    ("1,2", "1, 2"),
+    ("1, 2", "1,2"),
+    ("1,2", "2, 1"),
+    ("2, 1", "1,2"),
+    ("1,2", r"1 \text{ and } 2"),
+    (r"1 \text{ and } 2", "1,2"),
+    ("1,2", "x = 1, x = 2"),
+    ("-1,2", "-1, 2"),
+    ("-1, 2", "-1,2"),
+    ("0,1,2", "0, 1, 2"),
+    ("0, 1, 2", "0,1,2"),
+    ("12,34", "34, 12"),
+    ("0.5,1", "0.5, 1"),
+    ("1000", "1,000"),
+    ("1,000", "1000"),
+    ("-1,234,567", "-1234567"),
     (r"3 \pm \sqrt{8}", r"3-2\sqrt2, 3+2\sqrt2"),
     ("[1,2)", r"\left[1,2\right)"),
     (r"(-\infty,2)", "x<2"),
@@ -106,6 +126,17 @@ REFUSED = [
     ("[1,2)", "[1,2]"),
     ("(1,2)", "(2,1)"),
     (r"\{1,2,3\}", r"\{1,2\}"),
+    ("1,2", "12"),
+    ("12", "1,2"),
+    ("12,34", "1234"),
+    ("1234", "12,34"),
+    ("3,5,7", "357"),
+    ("1,2", "1"),
+    ("1,2", "1,3"),
+    ("1,2,3", "1,23"),
+    ("1,234", "1, 234"),  # a number, not a list
+    ("1, 234", "1,234"),
+    ("1234", "1,2345"),
     ("x \\ge 0", "x > 0"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
     ("10_{8}", "10_{7}"),
@@ -156,6 +187,15 @@ def test_accepted(gold, answer):
 @pytest.mark.parametrize(("gold", "answer"), REFUSED)
 def test_refused(gold, answer):
     assert score_answer(rf"Hence $\boxed{{{answer}}}$.", gold) == 0.0
+
+
+@pytest.mark.parametrize("gold", ["1,2", "-1,2", "3,5,7", "0,1,2", "1,234", "12,34"])
+def test_the_proof_holds_for_lists_of_numbers(gold):
+    assert is_number(gold) == (gold == "1,234")
+    assert [score_answer(text, gold) for text in right_forms(gold)] == [1.0] * (
+        12 if gold == "1,234" else 4
+    )
+    assert not any(score_answer(text, gold) for text in damaged_forms(gold))
 
 
 @pytest.mark.timeout(60)  # linear in the length: quadratic would be minutes

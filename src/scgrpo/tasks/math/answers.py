@@ -96,16 +96,18 @@ _DECORATION = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\?%|\\text\{[^{}\d]*\}")
 _POWER_OF_TEN = re.compile(
     r"(?<=\d)\s*(?:\\times|\\cdot|\u00d7)\s*10\s*\^\s*(?:\d|\{[-+]?\d+\})\s*$"
 )
-_NUMBER = r"(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
+_WHOLE = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)"
+NUMBER = rf"(?:{_WHOLE}(?:\.\d+)?|\.\d+)"
+"""Regular expression; commas separate thousands only: `1,234` is one number, `1,2` is a list."""
 _FRACTION = (
     r"(?:\d+\s*)?(?:\\[dtc]?frac\s*(?:\{-?\d+\}|\d)\s*(?:\{-?\d+\}|\d)|\d+\s*/\s*\d+|\d+\s*:\s*\d+)"
 )
 _KINDS = {
-    "whole": re.compile(r"[-+\u2212]?\d[\d,]*"),
-    "decimal": re.compile(r"[-+\u2212]?" + _NUMBER),
+    "whole": re.compile(r"[-+\u2212]?" + _WHOLE),
+    "decimal": re.compile(r"[-+\u2212]?" + NUMBER),
     "fraction": re.compile(r"[-+\u2212]?" + _FRACTION),
 }
-_VALUE = re.compile(f"{_FRACTION}|{_NUMBER}")
+_VALUE = re.compile(f"{_FRACTION}|{NUMBER}")
 _SIDE_BY_SIDE = re.compile(r"\d\}?(?:\s|~|\\[,;:! ]|\\q?quad)+\.?\d(?!\d*\s*/)")
 _BASE = re.compile(r"(?<=\d)_\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _COMPUTATION = re.compile(
