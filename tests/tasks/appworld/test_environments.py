@@ -7,25 +7,10 @@ from pathlib import Path
 import pytest
 
 from scgrpo.tasks.appworld import environments
-from scgrpo.tasks.appworld.environments import NO_CODE, OVER, find_code, shorten
+from scgrpo.tasks.appworld.environments import NO_CODE, OVER, find_code
+from scgrpo.tasks.appworld.worker import shorten
 from scgrpo.tasks.episodes import TextEnvironment, play
-from tests.tasks.appworld.conftest import needs_bubblewrap
-
-ROW = {"task_id": "aaa111_1"}
-RIGHT = "apis.supervisor.complete_task('5551234567')"
-
-
-def block(code):
-    return f"I think.\n```python\n{code}\n```\nDone."
-
-
-@pytest.fixture
-def environment(make_task):
-    task = make_task(sandbox="process")
-    environment = task.text_environment()
-    environment.task = task
-    yield environment
-    environment.close()
+from tests.tasks.appworld.conftest import RIGHT, ROW, block, needs_bubblewrap
 
 
 @pytest.mark.parametrize(

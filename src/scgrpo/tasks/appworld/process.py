@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 WORKER = Path(__file__).with_name("worker.py")
-LONGEST_ANSWER = 64 * 2**20
-"""Bytes."""
+LONGEST_ANSWER = 2**20
+"""Bytes. What is decoded takes up to forty times as much."""
+ANSWERS: Mapping[str, Mapping[str, type]] = {
+    "open": {"apps": dict},
+    "execute": {"output": str, "completed": bool},
+    "evaluate": {"success": bool},
+}
+"""What the answer to each request holds; a process that runs the model's code may send anything."""
 LOG_TAIL = 2000
 """Bytes of a dead process's last words that are told."""
 
@@ -46,11 +52,14 @@ class Worker:
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 stderr=errors,
                 env=dict(environment),
                 cwd=folder,
                 start_new_session=True,
             )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -62,24 +71,35 @@ class Worker:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def ask(self, do: str, seconds: float, **arguments: Any) -> dict[str, Any]:
+    def ask(
+        self, do: str, seconds: float, *, longest: int = LONGEST_ANSWER, **arguments: Any
+    ) -> dict[str, Any]:
         """Its answer to a request; a process that gave none in time is ended.
 
+        Args:
+            do: what is asked, one of `ANSWERS`.
+            seconds: time limit.
+            longest: most bytes of the answer.
+            arguments: of the request.
+
         Raises:
-            WorkerError: if it died, took too long, or answered with an error.
+            WorkerError: if it died, took too long, sent what is no answer, or answered with an
+                error.
         """
         line = json.dumps({"do": do, **arguments}) + "\n"
-        assert self._process.stdin is not None
+        deadline = time.monotonic() + seconds
         try:
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
-            answer = json.loads(self._read_line(time.monotonic() + seconds))
+            self._write(line.encode(), deadline)
+            answer = _decoded(self._read_line(deadline, longest), ANSWERS[do])
         except TimeoutError as error:
             self.end()
             raise WorkerError("hung", f"{do} took more than {seconds:g} s") from error
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError) as error:
             self.end()
             raise WorkerError("died", f"the process ended during {do}: {self._words()}") from error
+        except (ValueError, RecursionError) as error:
+            self.end()
+            raise WorkerError("died", f"it did not answer to {do} but sent {error}") from error
         if "error" in answer:
             raise WorkerError("failed", str(answer["error"]))
         result: dict[str, Any] = answer["ok"]
@@ -95,7 +115,20 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _read_line(self, deadline: float) -> bytes:
+    def _write(self, line: bytes, deadline: float) -> None:
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            raise BrokenPipeError
+        channel = self._process.stdin.fileno()
+        poll = select.poll()
+        poll.register(channel, select.POLLOUT)
+        left = memoryview(line)
+        while left:
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError
+            left = left[os.write(channel, left) :]
+
+    def _read_line(self, deadline: float, longest: int) -> bytes:
         assert self._process.stdout is not None
         channel = self._process.stdout.fileno()
         poll = select.poll()
@@ -109,8 +142,8 @@ class Worker:
             if not part:
                 raise EOFError
             read += part
-            if len(read) > LONGEST_ANSWER:
-                raise ValueError(f"an answer of more than {LONGEST_ANSWER} bytes")
+            if len(read) > longest:
+                raise ValueError(f"more than {longest} bytes")
         return bytes(read)
 
     def _words(self) -> str:
@@ -119,3 +152,23 @@ class Worker:
         except OSError:
             text = ""
         return text.splitlines()[-1] if text else "it said nothing"
+
+
+def _decoded(line: bytes, expected: Mapping[str, type]) -> dict[str, Any]:
+    """An answer, with `error`, or with `ok` and under it what is expected.
+
+    Raises:
+        ValueError, RecursionError: for anything else.
+    """
+    try:
+        answer = json.loads(line)
+    except RecursionError:
+        raise RecursionError("JSON that is nested too deeply") from None
+    if isinstance(answer, dict) and "error" in answer:
+        return answer
+    result = answer.get("ok") if isinstance(answer, dict) else None
+    if not isinstance(result, dict) or not all(
+        isinstance(result.get(name), kind) for name, kind in expected.items()
+    ):
+        raise ValueError(f"JSON without {', '.join(expected)}: {line[:80]!r}")
+    return answer

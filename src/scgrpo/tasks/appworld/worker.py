@@ -15,6 +15,10 @@ from typing import Any, TextIO
 LARGEST_FILE = 2**28
 """Bytes."""
 
+LONGEST_ERROR = 4000
+"""Characters of an error that are told."""
+CUT = "\n... {count} characters left out ...\n"
+
 _world: Any = None
 
 
@@ -32,10 +36,18 @@ def open_world(task_id: str, experiment: str, options: dict[str, Any]) -> dict[s
     }
 
 
-def execute(code: str) -> dict[str, Any]:
+def execute(code: str, most: int) -> dict[str, Any]:
     """Run the model's code; what it printed, and whether the task is now marked as complete."""
-    output = _world.execute(code)
-    return {"output": str(output), "completed": bool(_world.task_completed())}
+    output = shorten(str(_world.execute(code)), most)
+    return {"output": output, "completed": bool(_world.task_completed())}
+
+
+def shorten(text: str, most: int) -> str:
+    """A text of at most about so many characters, cut in the middle."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return text[:half] + CUT.format(count=len(text) - 2 * half) + text[-half:]
 
 
 def evaluate(task_id: str, experiment: str) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def main(memory: int) -> None:
         try:
             answer: dict[str, Any] = {"ok": HANDLERS[request.pop("do")](**request)}
         except BaseException as error:  # AppWorld and its apps raise bare Exceptions
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": shorten(f"{type(error).__name__}: {error}", LONGEST_ERROR)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     os._exit(0)  # AppWorld's own threads and hooks have nothing left to say
