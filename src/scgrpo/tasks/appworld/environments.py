@@ -2,13 +2,13 @@
 
 import logging
 import re
+import subprocess
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from scgrpo.tasks.appworld.jail import Grounds
@@ -176,7 +176,8 @@ class World:
         """End the process and remove the folder."""
         self.done = True
         self._player.end()
-        rmtree(self._folder, ignore_errors=True)
+        # A tree of thousands of levels is too deep for shutil.rmtree.
+        subprocess.run(["rm", "-rf", "--", str(self._folder)], check=False, capture_output=True)
 
     @property
     def _outputs(self) -> Path:

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ ANSWERS: Mapping[str, Mapping[str, type]] = {
 """What the answer to each request holds; a process that runs the model's code may send anything."""
 LOG_TAIL = 2000
 """Bytes of a dead process's last words that are told."""
+WATCH_SECONDS = 1.0
+"""Between two looks at what a process wrote."""
+BLOCK = 4096
+"""Bytes that any file or folder takes at least."""
 
 
 class WorkerError(RuntimeError):
@@ -30,7 +35,7 @@ class WorkerError(RuntimeError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """`died`, `hung` or `failed`."""
+        """`died`, `hung`, `failed`, or `full` where it wrote too much."""
 
 
 class Worker:
@@ -41,12 +46,22 @@ class Worker:
         log: file for what it prints.
         environment: its environment variables.
         folder: its working directory.
+        disk: most bytes in the folder of the log; a process that writes more is ended. None for
+            no limit.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str], folder: Path
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        folder: Path,
+        disk: int | None = None,
     ) -> None:
         self._log = log
+        self._disk = disk
+        self._is_full = False
+        self._is_ended = threading.Event()
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 list(command),
@@ -60,6 +75,8 @@ class Worker:
             )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
+        if disk is not None:
+            threading.Thread(target=self._watch, args=(disk,), daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -96,6 +113,9 @@ class Worker:
             raise WorkerError("hung", f"{do} took more than {seconds:g} s") from error
         except (OSError, EOFError) as error:
             self.end()
+            if self._is_full:
+                most = f"more than {(self._disk or 0) >> 20} MiB"
+                raise WorkerError("full", f"it wrote {most}, or hid what it wrote") from error
             raise WorkerError("died", f"the process ended during {do}: {self._words()}") from error
         except (ValueError, RecursionError) as error:
             self.end()
@@ -111,9 +131,21 @@ class Worker:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        self._is_ended.set()
+        self._kill()
+        self._process.wait()
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+
+    def _watch(self, most: int) -> None:
+        while not self._is_ended.wait(WATCH_SECONDS):
+            if disk_use(self._log.parent, most) > most:
+                self._is_full = True
+                if self.alive:
+                    self._kill()
+                return
 
     def _write(self, line: bytes, deadline: float) -> None:
         assert self._process.stdin is not None
@@ -148,10 +180,39 @@ class Worker:
 
     def _words(self) -> str:
         try:
-            text = self._log.read_bytes()[-LOG_TAIL:].decode(errors="replace").strip()
+            with self._log.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
+                text = file.read(LOG_TAIL).decode(errors="replace").strip()
         except OSError:
             text = ""
         return text.splitlines()[-1] if text else "it said nothing"
+
+
+def disk_use(folder: Path, most: int) -> int:
+    """Bytes of all files and folders in a folder, counted until they are too many.
+
+    What cannot be looked into, for its rights or the length of its path, counts as too many.
+
+    Args:
+        folder: whose content others write meanwhile.
+        most: above which counting stops.
+    """
+    used, folders = 0, [str(folder)]
+    while folders and used <= most:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    used += max(status.st_size, 512 * status.st_blocks, BLOCK)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    if used > most:
+                        break
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # gone in between
+        except OSError:
+            return most + 1
+    return used
 
 
 def _decoded(line: bytes, expected: Mapping[str, type]) -> dict[str, Any]:

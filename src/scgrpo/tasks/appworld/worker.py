@@ -8,12 +8,10 @@ or the model's code prints goes to standard error.
 import json
 import os
 import resource
+import runpy
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
-
-LARGEST_FILE = 2**28
-"""Bytes."""
 
 LONGEST_ERROR = 4000
 """Characters of an error that are told."""
@@ -68,17 +66,19 @@ HANDLERS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main(memory: int) -> None:
+def main(guard: str, config: dict[str, Any]) -> None:
     """Answer requests until the input ends.
 
     Args:
-        memory: most memory, in MiB of address space.
+        guard: path of `inside/guard.py` of the sandbox of programs, whose caps these are.
+        config: `memory_mb`, most memory in MiB of address space, and what `guard.confine` needs.
     """
     requests, answers = _take_channel()
-    resource.setrlimit(resource.RLIMIT_AS, (memory * 2**20, memory * 2**20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    memory = config["memory_mb"] * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     import appworld  # noqa: F401 -- what takes seconds is done before the first request
 
+    runpy.run_path(guard)["confine"](config)
     for line in requests:
         request = json.loads(line)
         try:
@@ -102,4 +102,4 @@ def _take_channel() -> tuple[TextIO, TextIO]:
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder, whose modules must not stand in for others
-    main(int(sys.argv[1]))
+    main(sys.argv[1], json.loads(sys.argv[2]))
