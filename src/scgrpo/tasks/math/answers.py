@@ -81,6 +81,7 @@ def tidy(answer: str) -> str:
     `5 cm, 6 cm` would be 5 to it. `or` and `and` become commas.
     """
     text = re.sub(r"\\?\$", "", answer.replace("°", r"^\circ ")).strip()
+    text = re.sub(r"\.{3,}|…", r"\\ldots ", text)  # a closing point is noise, an ellipsis is not
     text = _SIZING.sub("", re.sub(r"\s+", " ", text).replace(r"\varnothing", r"\emptyset"))
     before = None
     while before != text:
@@ -112,7 +113,7 @@ _SIDE_BY_SIDE = re.compile(r"\d\}?(?:\s|~|\\[,;:! ]|\\q?quad)+\.?\d(?!\d*\s*/)")
 _BASE = re.compile(r"(?<=\d)_\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _COMPUTATION = re.compile(
     r"(?<=[\d)}\]])\s*(?:[-+\u2212*\u00d7\u00f7^]|\\(?:cdot|times|div|pm|mp|ast)(?![A-Za-z]))"
-    r"|\\sqrt|\||--"
+    r"|\\sqrt|\||[-+\u2212][\s({\[]*[-+\u2212]"
 )
 _DIVISION = re.compile(r"\\[dtc]?frac|/|(?<=\d)\s*:\s*(?=\d)|\\over(?![a-z])")
 _OPERATIONS = {
@@ -121,6 +122,7 @@ _OPERATIONS = {
     "trigonometry": r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?(?![A-Za-z])",
     "logarithm": r"\\(?:log|ln|lg|exp)(?![A-Za-z])",
     "rounding": r"\\[lr]?(?:floor|ceil)|[⌊⌈]",
+    "ellipsis": r"\\[lcdv]?dots(?![A-Za-z])",
     "function": r"\\(?:gcd|lcm|max|min|sup|inf|det|[bp]?mod|deg|arg|operatorname\*?)(?![A-Za-z])",
 }
 _OPERATION = {name: re.compile(pattern) for name, pattern in _OPERATIONS.items()}
