@@ -90,6 +90,7 @@ def tidy(answer: str) -> str:
         wrapped = _WRAPPED.fullmatch(text)
         text = wrapped[1] if wrapped else text
     text = _UNIT.sub(" ", _ALTERNATIVES.sub(" , ", text)).strip()
+    text = re.sub(r"(?<![\d.])0,(?=\d)", "0, ", text)  # to math-verify 0,125 is 0.125
     return _THOUSANDS.sub(lambda number: _SEPARATOR.sub("", number[0]), text)
 
 
