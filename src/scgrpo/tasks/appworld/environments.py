@@ -58,7 +58,7 @@ class Judge:
                 self._worker = self._grounds.start_judge(self._folder)
             link = self._folder / "own" / "outputs" / outputs.name
             link.symlink_to(outputs)
-            asked = {"task_id": task_id, "experiment": outputs.name}
+            asked: dict[str, Any] = {"task_id": task_id, "experiment": outputs.name}
             try:
                 return bool(self._worker.ask("evaluate", START_SECONDS, **asked)["success"])
             except WorkerError:
