@@ -7,7 +7,7 @@ import datasets
 import pytest
 from datasets import Dataset
 
-from scgrpo.tasks.sources import Source, data_state, load_rows, local_path
+from scgrpo.tasks.sources import FilesOfSplits, Source, data_state, load_rows, local_path
 
 ROWS = [{"question": "1+1?", "answer": "2", "more": 1}, {"question": "1+2?", "answer": "3"}]
 SOURCE = Source("owner/Some-Data", {"problem": ("question", "problem"), "answer": ("answer",)})
@@ -145,3 +145,19 @@ def test_local_paths():
     for value in (3, "", ["a"]):
         with pytest.raises(ValueError, match="it must be a path"):
             local_path(value, "train")
+
+
+def test_a_file_belongs_to_one_split(tmp_path):
+    write(tmp_path / "one" / "problems.jsonl")
+    files = FilesOfSplits()
+    for _ in range(2):
+        files.claim(SOURCE, tmp_path / "one", "train")
+    with pytest.raises(ValueError, match=r"both splits, 'train' and 'test', to .*problems\.jsonl"):
+        files.claim(SOURCE, tmp_path / "one", "test")
+    write(tmp_path / "two" / "test.jsonl")
+    (tmp_path / "two" / "train.jsonl").symlink_to(tmp_path / "one" / "problems.jsonl")
+    files.claim(SOURCE, tmp_path / "two", "train")
+    files.claim(SOURCE, tmp_path / "two", "test")
+    with pytest.raises(ValueError, match="does not exist"):
+        files.claim(SOURCE, tmp_path / "three", "train")
+    files.claim(SOURCE, None, "test")

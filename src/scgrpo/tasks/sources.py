@@ -79,6 +79,31 @@ def load_rows(
     return _select(rows, source, place)
 
 
+class FilesOfSplits:
+    """The split that each local file was read for, so that none is trained and evaluated on."""
+
+    def __init__(self) -> None:
+        self._splits: dict[Path, str] = {}
+
+    def claim(self, source: Source, path: str | Path | None, split: str) -> None:
+        """Note the files of a split.
+
+        Args:
+            source, path, split: as for `load_rows`.
+
+        Raises:
+            ValueError: if one of them was read for another split, or there are none.
+        """
+        for file in [] if path is None else local_files(source, path, split):
+            first = self._splits.setdefault(file.resolve(), split)
+            if first != split:
+                raise ValueError(
+                    f"data leads both splits, {first!r} and {split!r}, to {file}, so what is "
+                    f"evaluated would have been trained on; write data: {{{first}: PATH, "
+                    f"{split}: PATH}}, or set eval_steps=0 in a run."
+                )
+
+
 def local_path(data: Data, split: str) -> Path | None:
     """The local file or folder of a split, None where the hub is meant.
 

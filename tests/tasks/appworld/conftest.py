@@ -26,6 +26,13 @@ TASKS = {
     "test_normal": {"ddd444_1": "Ann"},
     "test_challenge": {"eee555_1": "Lee"},
 }
+ROW = {"task_id": "aaa111_1"}
+RIGHT = "apis.supervisor.complete_task('5551234567')"
+
+
+def block(code):
+    """A turn that executes code."""
+    return f"I think.\n```python\n{code}\n```\nDone."
 
 
 def write_data(root):
@@ -66,6 +73,16 @@ def fake(tmp_path, monkeypatch):
 def make_task(fake):
     """Makes the task over the fake world."""
     return lambda **options: AppWorldTask(**{"root": str(fake)} | options)
+
+
+@pytest.fixture
+def environment(make_task):
+    """An environment without a jail."""
+    task = make_task(sandbox="process")
+    environment = task.text_environment()
+    environment.task = task
+    yield environment
+    environment.close()
 
 
 needs_bubblewrap = pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bubblewrap")

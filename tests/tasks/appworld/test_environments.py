@@ -1,31 +1,14 @@
 """Episodes over the fake world: turns, rewards, isolation, failures, and the jail."""
 
 import os
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from scgrpo.tasks.appworld import environments
-from scgrpo.tasks.appworld.environments import NO_CODE, OVER, find_code, shorten
+from scgrpo.tasks.appworld.environments import NO_CODE, OVER, find_code
+from scgrpo.tasks.appworld.worker import shorten
 from scgrpo.tasks.episodes import TextEnvironment, play
-from tests.tasks.appworld.conftest import needs_bubblewrap
-
-ROW = {"task_id": "aaa111_1"}
-RIGHT = "apis.supervisor.complete_task('5551234567')"
-
-
-def block(code):
-    return f"I think.\n```python\n{code}\n```\nDone."
-
-
-@pytest.fixture
-def environment(make_task):
-    task = make_task(sandbox="process")
-    environment = task.text_environment()
-    environment.task = task
-    yield environment
-    environment.close()
+from tests.tasks.appworld.conftest import RIGHT, ROW, block
 
 
 @pytest.mark.parametrize(
@@ -206,77 +189,3 @@ def test_rows_of_another_task_are_refused(make_task):
     task = make_task(sandbox="process")
     with pytest.raises(ValueError, match="task_id is None; take the rows of the appworld task"):
         task.text_environment().reset({"goal": 3})
-
-
-ATTACKS = {
-    "answer by the link": "open('data/tasks/aaa111_1/ground_truth/answer.json').read()",
-    "answer by its place": "open('{data}/tasks/aaa111_1/ground_truth/answer.json').read()",
-    "another task's answer": "open('{data}/tasks/bbb222_1/ground_truth/answer.json').read()",
-    "secrets of the machine": "open('/etc/shadow').read()",
-    "the tests' own files": "open('{tests}').read()",
-    "writing to the data": "open('{data}/tasks/aaa111_1/specs.json', 'w')",
-    "writing to the system": "open('/usr/lib/x', 'w')",
-    "replacing the data": "os.rename('data', 'old')",
-    "replacing the outputs": "os.unlink('experiments/outputs')",
-    "the network": "socket.create_connection(('127.0.0.1', 22), timeout=2)",
-    "the parent": "os.kill({parent}, 9)",
-    "the parent's environment": "open('/proc/{parent}/environ').read()",
-}
-
-
-@needs_bubblewrap
-def test_the_jail_holds(make_task, fake):
-    task = make_task()
-    environment = task.text_environment()
-    environment.reset(ROW)
-    names = {
-        "data": fake / "data",
-        "tests": Path(__file__).resolve().with_name("test_task.py"),
-        "parent": os.getpid(),
-    }
-    for what, attack in ATTACKS.items():
-        code = f"import os, socket\nprint('got', {attack.format(**names)})"
-        observation = environment.step(block(code)).observation
-        assert "Error" in observation and "got" not in observation.splitlines()[0], what
-    seen = environment.step(block("print(len([p for p in os.listdir('/proc') if p.isdigit()]))"))
-    assert int(seen.observation) <= 2, "it sees its own processes alone"
-    step = environment.step(block(RIGHT))
-    assert (step.reward, step.done) == (1.0, True), "and the honest way is open"
-    environment.close()
-
-
-@needs_bubblewrap
-def test_a_jailed_world_cannot_hand_the_judge_another_truth(make_task):
-    environment = make_task().text_environment()
-    environment.reset(ROW)
-    forged = """
-import json, os, pathlib
-here = pathlib.Path('experiments/outputs').resolve().parent
-for name in ('data', 'world/data'):
-    folder = here / name / 'tasks' / 'aaa111_1' / 'ground_truth'
-    folder.mkdir(parents=True)
-    (folder / 'answer.json').write_text('"forged"')
-apis.supervisor.complete_task('forged')
-"""
-    step = environment.step(block(forged))
-    environment.close()
-    assert (step.reward, step.done) == (0.0, True)
-
-
-@needs_bubblewrap
-def test_a_jailed_world_leaves_no_process(make_task):
-    environment = make_task().text_environment()
-    environment.reset(ROW)
-    marker = "sleep 987.654"
-    spawn = f"subprocess.Popen({marker.split()!r}, start_new_session=True)"
-    step = environment.step(block(f"import subprocess\nprint({spawn}.poll())"))
-    assert step.observation == "None\n"
-    assert marker in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
-    environment.close()
-    assert marker not in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
-
-
-def test_without_bubblewrap_it_refuses(make_task, monkeypatch):
-    monkeypatch.setattr("scgrpo.tasks.appworld.installation.shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match=r"apt-get install bubblewrap.*sandbox to process"):
-        _ = make_task().text_environment

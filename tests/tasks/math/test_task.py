@@ -135,6 +135,41 @@ def test_one_file_is_not_both_trained_and_evaluated_on(tmp_path):
     assert (len(task.rows("train")), len(task.rows("test"))) == (12, 2)
 
 
+@pytest.mark.parametrize("name", ["gsm8k", "math"])
+@pytest.mark.parametrize("first", ["train", "test"])
+def test_a_folder_that_leads_both_splits_to_one_file_is_refused(tmp_path, name, first):
+    write_rows(tmp_path / "problems.jsonl", {"gsm8k": GSM8K_ROWS, "math": MATH_ROWS}[name])
+    task = load_task(name, data=str(tmp_path))
+    second = "test" if first == "train" else "train"
+    assert len(task.rows(first)) == len(task.rows(first)) > 0
+    with pytest.raises(ValueError, match=r"leads both splits.*problems\.jsonl.*been trained on"):
+        task.rows(second)
+
+
+def test_a_link_to_the_training_file_is_refused(tmp_path):
+    path = write_rows(tmp_path / "train.jsonl", GSM8K_ROWS)
+    (tmp_path / "test.jsonl").symlink_to(path)
+    task = load_task("gsm8k", data=str(tmp_path))
+    task.rows("train")
+    with pytest.raises(ValueError, match="would have been trained on"):
+        task.rows("test")
+
+
+def test_a_folder_with_a_file_for_each_split(tmp_path):
+    write_rows(tmp_path / "train.jsonl", GSM8K_ROWS[2:])
+    write_rows(tmp_path / "test.jsonl", GSM8K_ROWS[:2])
+    task = load_task("gsm8k", data=str(tmp_path))
+    assert (len(task.rows("train")), len(task.rows("test"))) == (10, 2)
+
+
+def test_dapo_splits_the_one_file_of_a_folder(tmp_path):
+    rows = [dapo_row(f"Problem {n}?", str(n)) for n in range(60)]
+    write_rows(tmp_path / "problems.parquet", rows)
+    task = load_task("dapo-math", data=str(tmp_path))
+    train, held_out = (set(task.rows(split)["problem_id"]) for split in task.splits)
+    assert (len(train), len(held_out)) == (54, 6) and train.isdisjoint(held_out)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

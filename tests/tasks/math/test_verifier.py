@@ -3,6 +3,7 @@
 import pytest
 
 from scgrpo.tasks.math.answers import LONGEST, final_answer, tidy
+from scgrpo.tasks.math.proof import damaged_forms, is_number, right_forms
 from scgrpo.tasks.math.verifier import score_answer
 
 ACCEPTED = [  # (gold, content of the last box)
@@ -60,6 +61,28 @@ ACCEPTED = [  # (gold, content of the last box)
     ("2+3i", "3i+2"),
     ("1,-2", r"-2 \text{ and } 1"),
     (r"\{1,2,3\}", "3,2,1"),
+    ("3,5,7", "3, 5, 7"),
+    ("3, 5, 7", "3,5,7"),
+    ("3,5,7", "7,5,3"),
+    ("1,2", "1, 2"),
+    ("1, 2", "1,2"),
+    ("1,2", "2, 1"),
+    ("2, 1", "1,2"),
+    ("1,2", r"1 \text{ and } 2"),
+    (r"1 \text{ and } 2", "1,2"),
+    ("1,2", "x = 1, x = 2"),
+    ("-1,2", "-1, 2"),
+    ("-1, 2", "-1,2"),
+    ("0,1,2", "0, 1, 2"),
+    ("0, 1, 2", "0,1,2"),
+    ("12,34", "34, 12"),
+    ("0,125", "0, 125"),
+    ("0, 125", "0,125"),
+    ("-1,0,125", "-1, 0, 125"),
+    ("0.5,1", "0.5, 1"),
+    ("1000", "1,000"),
+    ("1,000", "1000"),
+    ("-1,234,567", "-1234567"),
     (r"3 \pm \sqrt{8}", r"3-2\sqrt2, 3+2\sqrt2"),
     ("[1,2)", r"\left[1,2\right)"),
     (r"(-\infty,2)", "x<2"),
@@ -69,6 +92,17 @@ ACCEPTED = [  # (gold, content of the last box)
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{bmatrix} 1 \\ 2 \end{bmatrix}"),
     (r"\text{(A)}", "A"),
     (r"\text{Evelyn}", "Evelyn"),
+    # lenient, as docs/tasks/math.md says
+    (r"\text{Evelyn}", "evelyn"),
+    ("a", "A"),
+    ("2a", "2A"),
+    (r"\{1,2\}", "(1,2)"),
+    (r"\{1,2\}", "(2,1)"),
+    ("(1,2)", r"\{1,2\}"),
+    ("(3,2)", "3, 2"),
+    ("5", "-5 = 5"),
+    ("5", "-(-5) = 5"),
+    ("-5", "-(5)"),
     (r"\emptyset", r"\varnothing"),
     ("6:00", "6:00"),
     ("4210_{5}", "4210_5"),
@@ -105,7 +139,24 @@ REFUSED = [
     ("[1,2)", "(1,2]"),
     ("[1,2)", "[1,2]"),
     ("(1,2)", "(2,1)"),
+    ("(1,2)", r"\{2,1\}"),
+    ("(3,2)", "2, 3"),
+    (r"\{1,2\}", "[1,2]"),
     (r"\{1,2,3\}", r"\{1,2\}"),
+    ("1,2", "12"),
+    ("12", "1,2"),
+    ("12,34", "1234"),
+    ("1234", "12,34"),
+    ("3,5,7", "357"),
+    ("0,125", "0.125"),
+    ("0.125", "0,125"),
+    (r"\frac{1}{8}", "0,125"),
+    ("1,2", "1"),
+    ("1,2", "1,3"),
+    ("1,2,3", "1,23"),
+    ("1,234", "1, 234"),  # a number, not a list
+    ("1, 234", "1,234"),
+    ("1234", "1,2345"),
     ("x \\ge 0", "x > 0"),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 2 \\ 1 \end{pmatrix}"),
     ("10_{8}", "10_{7}"),
@@ -131,6 +182,16 @@ REFUSED = [
     ("204", r"\sqrt{41616}"),
     ("204", "204^1"),
     ("204", "|-204|"),
+    ("204", "-(-204)"),
+    ("204", "-{-204}"),
+    ("204", "+(+204)"),
+    ("204", "--204"),
+    ("204", r"204\ldots"),
+    ("204", r"204\dots"),
+    ("204", "204..."),
+    ("204", "204…"),
+    ("0.333333", "0.333333..."),
+    ("x", r"x\ldots"),
     ("204", r"\sum_{i=1}^{8} i^2"),
     ("204", r"\int_0^{204} 1\,dx"),
     ("204", r"\binom{204}{1}"),
@@ -156,6 +217,15 @@ def test_accepted(gold, answer):
 @pytest.mark.parametrize(("gold", "answer"), REFUSED)
 def test_refused(gold, answer):
     assert score_answer(rf"Hence $\boxed{{{answer}}}$.", gold) == 0.0
+
+
+@pytest.mark.parametrize("gold", ["1,2", "-1,2", "3,5,7", "0,1,2", "1,234", "12,34"])
+def test_the_proof_holds_for_lists_of_numbers(gold):
+    assert is_number(gold) == (gold == "1,234")
+    assert [score_answer(text, gold) for text in right_forms(gold)] == [1.0] * (
+        12 if gold == "1,234" else 4
+    )
+    assert not any(score_answer(text, gold) for text in damaged_forms(gold))
 
 
 @pytest.mark.timeout(60)  # linear in the length: quadratic would be minutes

@@ -2,24 +2,28 @@
 
 import logging
 import re
+import subprocess
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from scgrpo.tasks.appworld.jail import Grounds
-from scgrpo.tasks.appworld.process import Worker, WorkerError
+from scgrpo.tasks.appworld.process import LONGEST_ANSWER, Worker, WorkerError
+from scgrpo.tasks.appworld.worker import shorten
 from scgrpo.tasks.episodes import Step
 
 START_SECONDS = 300.0
 """Until a new process has begun its task."""
 GRACE_SECONDS = 60.0
 """Beyond the limit that AppWorld itself keeps, until a process counts as hung."""
-CUT = "\n... {count} characters left out ...\n"
+BYTES_PER_CHARACTER = 12
+"""Of an output, in JSON, at most."""
+LONGEST_CUT = 64
+"""Characters that tell of those left out."""
 NO_CODE = "There is no code in what you wrote. Write one block that begins with ```python."
 OVER = "The episode is over."
 HOW_TO_ACT = (
@@ -54,7 +58,7 @@ class Judge:
                 self._worker = self._grounds.start_judge(self._folder)
             link = self._folder / "own" / "outputs" / outputs.name
             link.symlink_to(outputs)
-            asked = {"task_id": task_id, "experiment": outputs.name}
+            asked: dict[str, Any] = {"task_id": task_id, "experiment": outputs.name}
             try:
                 return bool(self._worker.ask("evaluate", START_SECONDS, **asked)["success"])
             except WorkerError:
@@ -142,13 +146,15 @@ class World:
             return OVER
         output, completed = NO_CODE, False
         if code.strip():
-            limit = self.worlds.seconds + GRACE_SECONDS
+            limit, most = self.worlds.seconds + GRACE_SECONDS, self.worlds.max_output
+            longest = BYTES_PER_CHARACTER * most + LONGEST_ANSWER
             try:
-                answer = self._player.ask("execute", limit, code=code)
+                answer = self._player.ask("execute", limit, longest=longest, code=code, most=most)
             except WorkerError as error:
                 self._fail(error)
                 return OVER
-            output = shorten(answer["output"], self.worlds.max_output)
+            # An honest process has shortened it already.
+            output = _readable(shorten(answer["output"], most + LONGEST_CUT))
             completed = answer["completed"]
         self.turns += 1
         if completed or self.turns >= self.worlds.max_turns:
@@ -170,7 +176,8 @@ class World:
         """End the process and remove the folder."""
         self.done = True
         self._player.end()
-        rmtree(self._folder, ignore_errors=True)
+        # A tree of thousands of levels is too deep for shutil.rmtree.
+        subprocess.run(["rm", "-rf", "--", str(self._folder)], check=False, capture_output=True)
 
     @property
     def _outputs(self) -> Path:
@@ -273,12 +280,9 @@ def find_code(text: str) -> str:
     return found.group(1) if found else ""
 
 
-def shorten(text: str, most: int) -> str:
-    """A text of at most about so many characters, cut in the middle."""
-    if len(text) <= most:
-        return text
-    half = most // 2
-    return text[:half] + CUT.format(count=len(text) - 2 * half) + text[-half:]
+def _readable(text: str) -> str:
+    """A text that can be encoded: halves of surrogate pairs, which no tokenizer takes, are `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _require_task(row: Mapping[str, Any]) -> None:

@@ -154,4 +154,10 @@ def find_bubblewrap() -> str:
             "answers and from this machine, is not installed; run `apt-get install bubblewrap`, "
             "or set sandbox to process to do without."
         )
+    said = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10)
+    if "--size" not in said.stdout + said.stderr:
+        raise ValueError(
+            f"{program} is too old to cap what the model's code writes; install bubblewrap 0.7 or "
+            "later, or set sandbox to process to do without."
+        )
     return program

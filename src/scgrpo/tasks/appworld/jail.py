@@ -1,5 +1,6 @@
 """Where workers run: folders that they may see, and the command line that shuts out the rest."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,15 @@ from pathlib import Path
 
 from scgrpo.tasks.appworld.installation import Installation, find_bubblewrap, probe
 from scgrpo.tasks.appworld.process import WORKER, Worker
+from scgrpo.tasks.code.sandbox.bubblewrap import INSIDE
+from scgrpo.tasks.code.sandbox.seccomp import build_filters
+
+GUARD = INSIDE / "guard.py"
+LARGEST_FILE_MB = 256
+SCRATCH_MB = 128
+"""Of each of /tmp, /dev/shm, home and cache, which are in memory."""
+THREADS = 128
+"""Where the kernel counts them for each jail, that is where we are not root."""
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 OF_ETC = ("alternatives", "ld.so.cache", "localtime", "nsswitch.conf", "passwd")
@@ -24,11 +34,12 @@ class Grounds:
         installation: interpreter and data.
         sandbox: `bubblewrap`, or `process` for none.
         memory: most memory of a process, in MiB of address space.
+        disk: most of an episode's outputs on disk, in MiB.
     """
 
-    def __init__(self, installation: Installation, sandbox: str, memory: int) -> None:
+    def __init__(self, installation: Installation, sandbox: str, memory: int, disk: int) -> None:
         self.installation = installation
-        self._memory = memory
+        self._memory, self._disk = memory, disk
         self._bubblewrap = find_bubblewrap() if sandbox == "bubblewrap" else None
         self._folder = tempfile.TemporaryDirectory(prefix="scgrpo-appworld-")
         self._top = Path(self._folder.name).resolve()
@@ -46,25 +57,36 @@ class Grounds:
     def start_player(self, folder: Path) -> Worker:
         """A worker that runs the model's code in an episode's folder.
 
-        With bubblewrap it has no network and sees no other process; it reads the system, Python
-        and the data without the tasks' answers; it writes its own part of the folder and nothing
-        else.
+        With bubblewrap it has no network, starts no process and sees no other; it reads the system,
+        Python and the data without the tasks' answers; it writes its outputs, and a few folders in
+        memory. In any case it is ended where it writes too much.
         """
-        return self._start(folder, folder / "own", hide_truths=True)
+        return self._start(folder, plays=True)
 
     def start_judge(self, folder: Path) -> Worker:
         """A worker that evaluates what all episodes left, and never runs the model's code."""
-        return self._start(folder, None, hide_truths=False)
+        return self._start(folder, plays=False)
 
-    def _start(self, folder: Path, writable: Path | None, *, hide_truths: bool) -> Worker:
-        command = [self.installation.python, "-u", str(WORKER), str(self._memory)]
+    def _start(self, folder: Path, *, plays: bool) -> Worker:
+        is_jailed = plays and self._bubblewrap is not None
+        filters = build_filters() if is_jailed else None
+        config = {
+            "memory_mb": self._memory,
+            "output_mb": LARGEST_FILE_MB,
+            "processes": THREADS if is_jailed else None,
+            "isolated": False,
+            "filters": [part.hex() for part in (filters.sandbox, filters.program)]
+            if filters
+            else [],
+        }
+        command = [self.installation.python, "-u", str(WORKER), str(GUARD), json.dumps(config)]
         if self._bubblewrap is not None:
-            mounts = self._mounts(folder, writable, hide_truths)
-            command = [self._bubblewrap, *mounts, *command]
+            command = [self._bubblewrap, *self._mounts(folder, plays), *command]
+        disk = self._disk * 2**20 if plays else None
         world = folder / "world"
-        return Worker(command, folder / "worker.log", _environment(folder), world)
+        return Worker(command, folder / "worker.log", _environment(folder), world, disk)
 
-    def _mounts(self, folder: Path, writable: Path | None, hide_truths: bool) -> Iterator[str]:
+    def _mounts(self, folder: Path, plays: bool) -> Iterator[str]:
         yield from ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
         for path in SYSTEM:
             if os.path.islink(path):
@@ -73,17 +95,23 @@ class Grounds:
                 yield from ("--ro-bind-try", path, path)
         for name in OF_ETC:
             yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
-        yield from ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
+        yield from ("--proc", "/proc", "--dev", "/dev")
+        yield from (*_in_memory("/tmp"), *_in_memory("/dev/shm"))
         data = str(self.installation.data)
-        needed = [*probe(self.installation.python)["paths"], str(WORKER)]
-        for path in [*_outermost(needed), data, str(folder if writable else self._top)]:
+        needed = [*probe(self.installation.python)["paths"], str(WORKER), str(GUARD)]
+        for path in [*_outermost(needed), data, str(folder if plays else self._top)]:
             yield from ("--ro-bind", path, path)
-        if writable is not None:
-            yield from ("--bind", str(writable), str(writable))
-        if hide_truths:
+        if plays:
+            own = folder / "own"
+            yield from ("--bind", str(own / "outputs"), str(own / "outputs"))
+            yield from (*_in_memory(own / "home"), *_in_memory(own / "cache"))
             for truth in self.installation.truths():
-                yield from ("--tmpfs", str(truth))
-        yield from ("--chdir", str(folder / "world"))
+                yield from _in_memory(truth, size=1)
+        yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(folder / "world"))
+
+
+def _in_memory(path: str | Path, size: int = SCRATCH_MB << 20) -> tuple[str, ...]:
+    return ("--size", str(size), "--tmpfs", str(path))
 
 
 def _outermost(paths: list[str]) -> list[str]:
@@ -105,5 +133,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "IPYTHONDIR": f"{home}/ipython",
         "TMPDIR": home,
         "PYTHONDONTWRITEBYTECODE": "1",
+        # One thread: numpy's libraries would start one a core, against the cap on threads.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
     }
     return passed | own

@@ -55,6 +55,8 @@ class AppWorldOptions:
     """Characters of an execution's output that the model is shown."""
     memory: int = 4096
     """Most memory of one world, in MiB of address space."""
+    disk: int = 512
+    """Most that an episode writes to disk, in MiB."""
     difficulty: int | None = None
     """Only tasks of this difficulty, 1 to 3."""
     world: Mapping[str, Any] = field(default_factory=dict)
@@ -63,7 +65,7 @@ class AppWorldOptions:
     def __post_init__(self) -> None:
         if self.sandbox not in SANDBOXES:
             raise ValueError(f"sandbox is {self.sandbox!r}; choose {' or '.join(SANDBOXES)}.")
-        for name in ("max_turns", "seconds", "max_output", "memory"):
+        for name in ("max_turns", "seconds", "max_output", "memory", "disk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
@@ -222,7 +224,7 @@ class AppWorldTask(Task, EpisodeTask):
     def _new_worlds(self) -> Worlds:
         options = self.options
         return Worlds(
-            Grounds(self.installation, options.sandbox, options.memory),
+            Grounds(self.installation, options.sandbox, options.memory, options.disk),
             {"timeout_seconds": options.seconds, **options.world},
             options.seconds,
             options.max_turns,

@@ -8,12 +8,14 @@ or the model's code prints goes to standard error.
 import json
 import os
 import resource
+import runpy
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-LARGEST_FILE = 2**28
-"""Bytes."""
+LONGEST_ERROR = 4000
+"""Characters of an error that are told."""
+CUT = "\n... {count} characters left out ...\n"
 
 _world: Any = None
 
@@ -32,10 +34,18 @@ def open_world(task_id: str, experiment: str, options: dict[str, Any]) -> dict[s
     }
 
 
-def execute(code: str) -> dict[str, Any]:
+def execute(code: str, most: int) -> dict[str, Any]:
     """Run the model's code; what it printed, and whether the task is now marked as complete."""
-    output = _world.execute(code)
-    return {"output": str(output), "completed": bool(_world.task_completed())}
+    output = shorten(str(_world.execute(code)), most)
+    return {"output": output, "completed": bool(_world.task_completed())}
+
+
+def shorten(text: str, most: int) -> str:
+    """A text of at most about so many characters, cut in the middle."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return text[:half] + CUT.format(count=len(text) - 2 * half) + text[-half:]
 
 
 def evaluate(task_id: str, experiment: str) -> dict[str, Any]:
@@ -56,23 +66,25 @@ HANDLERS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main(memory: int) -> None:
+def main(guard: str, config: dict[str, Any]) -> None:
     """Answer requests until the input ends.
 
     Args:
-        memory: most memory, in MiB of address space.
+        guard: path of `inside/guard.py` of the sandbox of programs, whose caps these are.
+        config: `memory_mb`, most memory in MiB of address space, and what `guard.confine` needs.
     """
     requests, answers = _take_channel()
-    resource.setrlimit(resource.RLIMIT_AS, (memory * 2**20, memory * 2**20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+    memory = config["memory_mb"] * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     import appworld  # noqa: F401 -- what takes seconds is done before the first request
 
+    runpy.run_path(guard)["confine"](config)
     for line in requests:
         request = json.loads(line)
         try:
             answer: dict[str, Any] = {"ok": HANDLERS[request.pop("do")](**request)}
         except BaseException as error:  # AppWorld and its apps raise bare Exceptions
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": shorten(f"{type(error).__name__}: {error}", LONGEST_ERROR)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     os._exit(0)  # AppWorld's own threads and hooks have nothing left to say
@@ -90,4 +102,4 @@ def _take_channel() -> tuple[TextIO, TextIO]:
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder, whose modules must not stand in for others
-    main(int(sys.argv[1]))
+    main(sys.argv[1], json.loads(sys.argv[2]))

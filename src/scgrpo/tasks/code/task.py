@@ -20,7 +20,7 @@ from scgrpo.tasks.code.extract import program_of
 from scgrpo.tasks.code.judge import Problem
 from scgrpo.tasks.code.options import CodeOptions
 from scgrpo.tasks.code.prompts import Messages, fenced
-from scgrpo.tasks.sources import Source, data_state, load_rows, local_files, local_path
+from scgrpo.tasks.sources import FilesOfSplits, Source, data_state, load_rows, local_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,7 +52,7 @@ class CodeTask(Task):
         self._verifier = self.options.verifier(self.name)
         self._data = functools.cache(self._load)
         self._problem = functools.lru_cache(KEPT_PROBLEMS)(self._read_problem)
-        self._files: dict[Path, str] = {}
+        self._files = FilesOfSplits()
 
     # --- what a data set says of itself ---
 
@@ -206,15 +206,8 @@ class CodeTask(Task):
             ValueError: for data that cannot be had, or a local file of two splits.
         """
         source, path = self.source(split), local_path(self.options.data, split)
-        if path is not None and not self.splits_share_rows:
-            for file in local_files(source, path, split):
-                first = self._files.setdefault(file, split)
-                if first != split:
-                    raise ValueError(
-                        f"data leads both splits, {first!r} and {split!r}, to {file}, so what is "
-                        f"evaluated would have been trained on; write data: {{{first}: PATH, "
-                        f"{split}: PATH}}, or set eval_steps=0 in a run."
-                    )
+        if not self.splits_share_rows:
+            self._files.claim(source, path, split)
         return load_rows(source, path, split)
 
     def _read_problem(self, row_id: str, split: str) -> Problem:

@@ -81,6 +81,7 @@ def tidy(answer: str) -> str:
     `5 cm, 6 cm` would be 5 to it. `or` and `and` become commas.
     """
     text = re.sub(r"\\?\$", "", answer.replace("°", r"^\circ ")).strip()
+    text = re.sub(r"\.{3,}|…", r"\\ldots ", text)  # a closing point is noise, an ellipsis is not
     text = _SIZING.sub("", re.sub(r"\s+", " ", text).replace(r"\varnothing", r"\emptyset"))
     before = None
     while before != text:
@@ -89,6 +90,7 @@ def tidy(answer: str) -> str:
         wrapped = _WRAPPED.fullmatch(text)
         text = wrapped[1] if wrapped else text
     text = _UNIT.sub(" ", _ALTERNATIVES.sub(" , ", text)).strip()
+    text = re.sub(r"(?<![\d.])0,(?=\d)", "0, ", text)  # to math-verify 0,125 is 0.125
     return _THOUSANDS.sub(lambda number: _SEPARATOR.sub("", number[0]), text)
 
 
@@ -96,21 +98,23 @@ _DECORATION = re.compile(r"\^\s*\{?\s*\\circ\s*\}?|\\?%|\\text\{[^{}\d]*\}")
 _POWER_OF_TEN = re.compile(
     r"(?<=\d)\s*(?:\\times|\\cdot|\u00d7)\s*10\s*\^\s*(?:\d|\{[-+]?\d+\})\s*$"
 )
-_NUMBER = r"(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
+_WHOLE = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)"
+NUMBER = rf"(?:{_WHOLE}(?:\.\d+)?|\.\d+)"
+"""Regular expression; commas separate thousands only: `1,234` is one number, `1,2` is a list."""
 _FRACTION = (
     r"(?:\d+\s*)?(?:\\[dtc]?frac\s*(?:\{-?\d+\}|\d)\s*(?:\{-?\d+\}|\d)|\d+\s*/\s*\d+|\d+\s*:\s*\d+)"
 )
 _KINDS = {
-    "whole": re.compile(r"[-+\u2212]?\d[\d,]*"),
-    "decimal": re.compile(r"[-+\u2212]?" + _NUMBER),
+    "whole": re.compile(r"[-+\u2212]?" + _WHOLE),
+    "decimal": re.compile(r"[-+\u2212]?" + NUMBER),
     "fraction": re.compile(r"[-+\u2212]?" + _FRACTION),
 }
-_VALUE = re.compile(f"{_FRACTION}|{_NUMBER}")
+_VALUE = re.compile(f"{_FRACTION}|{NUMBER}")
 _SIDE_BY_SIDE = re.compile(r"\d\}?(?:\s|~|\\[,;:! ]|\\q?quad)+\.?\d(?!\d*\s*/)")
 _BASE = re.compile(r"(?<=\d)_\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _COMPUTATION = re.compile(
     r"(?<=[\d)}\]])\s*(?:[-+\u2212*\u00d7\u00f7^]|\\(?:cdot|times|div|pm|mp|ast)(?![A-Za-z]))"
-    r"|\\sqrt|\||--"
+    r"|\\sqrt|\||[-+\u2212][\s({\[]*[-+\u2212]"
 )
 _DIVISION = re.compile(r"\\[dtc]?frac|/|(?<=\d)\s*:\s*(?=\d)|\\over(?![a-z])")
 _OPERATIONS = {
@@ -119,6 +123,7 @@ _OPERATIONS = {
     "trigonometry": r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)h?(?![A-Za-z])",
     "logarithm": r"\\(?:log|ln|lg|exp)(?![A-Za-z])",
     "rounding": r"\\[lr]?(?:floor|ceil)|[⌊⌈]",
+    "ellipsis": r"\\[lcdv]?dots(?![A-Za-z])",
     "function": r"\\(?:gcd|lcm|max|min|sup|inf|det|[bp]?mod|deg|arg|operatorname\*?)(?![A-Za-z])",
 }
 _OPERATION = {name: re.compile(pattern) for name, pattern in _OPERATIONS.items()}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from scgrpo.tasks.base import Disagreement, Validation
-from scgrpo.tasks.math.answers import final_answer
+from scgrpo.tasks.math.answers import NUMBER, final_answer
 
 _WHOLE = re.compile(r"-?\d+")
 
@@ -107,13 +107,19 @@ def damaged_forms(gold: str) -> list[str]:
 
 
 def other(gold: str) -> str:
-    """A different answer that looks like the gold one: its first digit changed, else one added."""
+    """A different answer that looks like the gold one.
+
+    Its first digit is changed, to one that it has nowhere if there is one: of a list, no other
+    element may come out. Where there is no digit, something is added.
+    """
     place = next((place for place, character in enumerate(gold) if character.isdigit()), None)
     if place is None:
         return "1" if "infty" in gold else f"{gold} + 1"
-    return f"{gold[:place]}{(int(gold[place]) + 1) % 10}{gold[place + 1 :]}"
+    following = [str((int(gold[place]) + step) % 10) for step in range(1, 10)]
+    digit = next((digit for digit in following if digit not in gold), following[0])
+    return f"{gold[:place]}{digit}{gold[place + 1 :]}"
 
 
 def is_number(gold: str) -> bool:
     """Whether the gold answer is written as one decimal number."""
-    return re.fullmatch(r"-?[\d,]*\.?\d+", gold) is not None
+    return re.fullmatch(f"-?{NUMBER}", gold) is not None

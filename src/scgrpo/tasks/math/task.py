@@ -21,7 +21,7 @@ from scgrpo.tasks.math import benchmarks
 from scgrpo.tasks.math.benchmarks import Benchmark, Problem, rank, read_problems
 from scgrpo.tasks.math.proof import prove
 from scgrpo.tasks.math.verifier import score_answer
-from scgrpo.tasks.sources import Data, Source, data_state, load_rows, local_path
+from scgrpo.tasks.sources import Data, FilesOfSplits, Source, data_state, load_rows, local_path
 from scgrpo.tasks.workers import RewardWorkers
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class MathTask(Task):
             seconds=self.options.seconds,
             processes=self.options.processes,
         )
-        self._read: dict[str, str] = {}
+        self._files = FilesOfSplits()
 
     @property
     def trainer_defaults(self) -> Mapping[str, Any]:
@@ -160,15 +160,8 @@ class MathTask(Task):
 
     def _problems(self, published: str) -> list[Problem]:
         path = local_path(self.options.data, published)
-        if path is not None and path.is_file():
-            first = self._read.setdefault(str(path), published)
-            if first != published:
-                raise ValueError(
-                    f"data is one file, {path}, and both the splits {first!r} and {published!r} "
-                    f"are read from it, so what is evaluated would have been trained on; write "
-                    f"data: {{{first}: PATH, {published}: PATH}}, or set eval_steps=0 in a run."
-                )
         source = self._source(published)
+        self._files.claim(source, path, published)
         problems, left_out = read_problems(self.benchmark, load_rows(source, path, published))
         if left_out:
             logger.warning(
