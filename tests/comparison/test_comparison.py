@@ -150,9 +150,54 @@ def test_evaluation_on_another_task_and_a_launcher(tmp_path):
     assert evaluate.done.name == "aime24_test.jsonl"
 
 
+def test_name_config_and_sweep_agree_on_the_learning_rate(tmp_path):
+    """Whichever settings give it: the name, the YAML and the table say the same."""
+    methods = {
+        "grpo": {"seeds": 1, "settings": {"learning_rate": "3e-5"}},
+        "dapo": {"seeds": 1},
+        "sc-grpo": {"seeds": 1, "learning_rate": 5e-5},
+        "sc-grpo-p50": {"seeds": 1, "learning_rate_of": "sc-grpo"},
+    }
+    tasks = {"sums": {"settings": {"learning_rate": 4e-5}}}
+    comparison = load(tmp_path, methods=methods, tasks=tasks, models={})
+    assert plan.sweep_runs(comparison) == []
+    runs = plan.main_runs(comparison)
+    assert [run.config["learning_rate"] for run in runs] == [3e-5, 4e-5, 5e-5, 5e-5]
+    assert [run.name for run in runs] == [
+        "sums/grpo/lr3e-05-s0", "sums/dapo/lr4e-05-s0", "sums/sc-grpo/lr5e-05-s0",
+        "sums/sc-grpo-p50/lr5e-05-s0",
+    ]  # fmt: skip
+
+
+def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
+    methods = {"grpo": {"seeds": 1}}
+    comparison = load(tmp_path, methods=methods, sweep={"learning_rates": [1e-6]}, models={})
+    assert plan.sweep_runs(comparison) == []
+    assert [run.name for run in plan.main_runs(comparison)] == ["sums/grpo/lr1e-06-s0"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"settings": {"seed": 7}}, "seed stands in settings; take it out .* method's row"),
+        (
+            {"tasks": {"sums": {"settings": {"task_options": {"steps": 3}}}}},
+            "task_options stands in settings of task 'sums'; .* options in the task's row",
+        ),
+        (
+            {"methods": {"grpo": {"settings": {"output_dir": "x"}}}},
+            "output_dir stands in settings of method 'grpo'; .* give output at the top",
+        ),
+        ({"settings": {"preset": "dapo"}}, "preset stands in settings; .* in the method's row"),
+        ({"settings": {"name": "x"}}, "name stands in settings; take it out there: a run is named"),
+        ({"settings": {"task": "lookup"}}, "task stands in settings; .* in the task's row"),
+        ({"settings": {"trainer": {"seed": 7}}}, "trainer stands in settings"),
+        ({"settings": {"learning_rate": "fast"}}, "learning_rate in settings is 'fast'; it must"),
+        ({"sweep": {"learning_rates": [1e-4, 0]}}, "a learning rate of the sweep is 0; it must be"),
+        (
+            {"methods": {"grpo": {"learning_rate": 1e-4, "settings": {"learning_rate": 2e-4}}}},
+            "method 'grpo' has learning_rate and settings.learning_rate; keep one of them",
+        ),
         ({"methods": {}}, "names no methods"),
         ({"tasks": None}, "names no tasks"),
         ({"metods": 1}, "unknown key 'metods' in .*; did you mean 'methods'"),
@@ -162,7 +207,10 @@ def test_evaluation_on_another_task_and_a_launcher(tmp_path):
         ({"methods": {"grpo": {"learning_rate_of": "x"}}}, "of 'x', which is none of the methods"),
         ({"methods": {"grpo": {"tasks": ["x"]}}}, "is run on task 'x', which is none of the tasks"),
         ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
-        ({"sweep": {"learning_rates": []}}, "'grpo' has no learning rate; declare a sweep"),
+        (
+            {"sweep": {"learning_rates": []}},
+            "'grpo' has no learning rate on task 'sums'; declare a sweep",
+        ),
         (
             {"tasks": {"sums": {"splits": {"a": 1}, "validation": {"a": 1}}}},
             "chooses learning rates on a, which it also reports",

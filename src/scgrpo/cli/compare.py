@@ -1,12 +1,12 @@
 """`scgrpo compare`: two evaluations, or a matrix of methods, seeds and tasks."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,9 +19,9 @@ from scgrpo.comparison.config import Comparison, load_comparison
 from scgrpo.comparison.plan import (
     Step,
     TrainingRun,
-    is_run,
     main_steps,
     model_steps,
+    possible_rates,
     sweep_runs,
     sweep_steps,
 )
@@ -165,24 +165,22 @@ def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> 
 
 def _check_all(comparison: Comparison, console: Console) -> None:
     """Resolve every run down to its trainer arguments, without data or weights."""
-    from scgrpo.cli.config import load_run_config
-    from scgrpo.comparison.dry import check_run, check_splits
+    from scgrpo.comparison.dry import check_splits
 
-    rates = comparison.sweep.learning_rates or [1e-6]
     count = 0
     for task in comparison.tasks.values():
         check_splits(task)
-        for method in filter(lambda row: is_run(row, task), comparison.methods.values()):
-            run = TrainingRun(comparison, task, method, method.seed_list[0], float(rates[0]))
-            keys = [f"--{key}={_text(value)}" for key, value in run.config.items()]
-            check_run(load_run_config(None, keys))
+        for method in filter(lambda row: row.is_run_on(task), comparison.methods.values()):
+            rate = possible_rates(comparison, task, method)[0]
+            run = TrainingRun(comparison, task, method, method.seed_list[0], rate)
+            _check_one(run)
             count += 1
     sweeps = len(sweep_runs(comparison))
     seeds = sum(
         len(method.seed_list)
         for task in comparison.tasks.values()
         for method in comparison.methods.values()
-        if is_run(method, task)
+        if method.is_run_on(task)
     )
     console.print(
         f"{comparison.name}: {count} combinations of method and task resolve; {sweeps} runs choose "
@@ -191,8 +189,17 @@ def _check_all(comparison: Comparison, console: Console) -> None:
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _check_one(run: TrainingRun) -> None:
+    from scgrpo.cli.config import load_run_config
+    from scgrpo.comparison.dry import check_run
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "run.yaml"
+        file.write_text(yaml.safe_dump(run.config))
+        try:
+            check_run(load_run_config(file))
+        except ValueError as error:
+            raise ConfigError(str(error).replace(str(file), f"run {run.name}")) from error
 
 
 def _write(comparison: Comparison, console: Console) -> None:

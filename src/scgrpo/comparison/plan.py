@@ -56,7 +56,7 @@ class TrainingRun:
     def config(self) -> dict[str, Any]:
         """Keys of the run's YAML."""
         comparison, task = self.comparison, self.task
-        settings = comparison.settings | task.settings | self.method.settings
+        settings = comparison.settings_of(task, self.method)
         named = ("model", "teacher_model")
         paths = {key: model_path(comparison, settings[key]) for key in named if key in settings}
         return {
@@ -66,10 +66,11 @@ class TrainingRun:
             "model": model_path(comparison, task.model),
             "output_dir": str(self.folder.parent),
             "name": self.folder.name,
-            "seed": self.seed,
-            "learning_rate": self.learning_rate,
             **settings,
             **paths,
+            # What the run's name says.
+            "seed": self.seed,
+            "learning_rate": self.learning_rate,
         }
 
     @property
@@ -180,22 +181,10 @@ def sweep_runs(comparison: Comparison) -> list[TrainingRun]:
         TrainingRun(comparison, task, method, seed, float(rate))
         for task in comparison.tasks.values()
         for method in comparison.methods.values()
-        if is_swept(comparison, method) and is_run(method, task)
+        if method.is_run_on(task) and comparison.is_swept(task, method)
         for rate in comparison.sweep.learning_rates
         for seed in comparison.sweep.seeds
     ]
-
-
-def is_swept(comparison: Comparison, method: MethodRow) -> bool:
-    """Whether a method's learning rate comes from its own sweep."""
-    given = {**comparison.settings, **method.settings}.get("learning_rate")
-    fixed = method.learning_rate or method.learning_rate_of or given
-    return bool(comparison.sweep.learning_rates) and not fixed
-
-
-def is_run(method: MethodRow, task: TaskRow) -> bool:
-    """Whether a method is run on a task."""
-    return method.tasks is None or task.name in method.tasks
 
 
 def validation_scores(
@@ -216,9 +205,9 @@ def validation_scores(
 
 def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> float | None:
     """The learning rate of a method on a task; None where its sweep is not done or failed."""
-    given = {**comparison.settings, **task.settings, **method.settings}.get("learning_rate")
-    if method.learning_rate is not None or (given is not None and not method.learning_rate_of):
-        return float(method.learning_rate or given)
+    given = comparison.given_rate(task, method)
+    if given is not None:
+        return given
     if method.learning_rate_of is not None:
         return learning_rate(comparison, task, comparison.methods[method.learning_rate_of])
     scores = validation_scores(comparison, task, method)
@@ -226,12 +215,19 @@ def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> f
     return min(scores, key=lambda rate: (-scores[rate], rate)) if scores else None
 
 
+def possible_rates(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[float]:
+    """The learning rates of which a method may get one on a task."""
+    owner = comparison.methods[method.learning_rate_of or method.name]
+    given = comparison.given_rate(task, owner)
+    return list(map(float, comparison.sweep.learning_rates)) if given is None else [given]
+
+
 def main_runs(comparison: Comparison) -> list[TrainingRun]:
     """The reported runs of all methods whose learning rate is known."""
     runs = []
     for task in comparison.tasks.values():
         for method in comparison.methods.values():
-            rate = learning_rate(comparison, task, method) if is_run(method, task) else None
+            rate = learning_rate(comparison, task, method) if method.is_run_on(task) else None
             if rate is not None:
                 runs += [TrainingRun(comparison, task, method, s, rate) for s in method.seed_list]
     return runs
