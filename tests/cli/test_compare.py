@@ -130,3 +130,39 @@ def test_a_matrix_is_run_resumed_and_survives_a_failure(tmp_path):
     kept = json.loads((tmp_path / "out" / "results.json").read_text())
     assert kept["runs"] == results["runs"] and "opd" in kept["groups"]
     assert "sc-grpo" in (tmp_path / "out" / "comparison.html").read_text()
+    # More problems: what is there stays, the rest is sampled; nothing is trained again.
+    del methods["opd"]
+    task = {"splits": {"heldout": 6}, "validation": {"validation": 3}}
+    tasks = {"sums": task | {"options": {"steps": 2, "train_size": 16}}}
+    more = compare("--config", write(tmp_path, methods, tasks=tasks))
+    assert more.exit_code == 0, more.output
+    grown = json.loads((tmp_path / "out" / "results.json").read_text())["runs"]
+    assert trained.stat().st_mtime_ns == made
+    assert [len(run["rewards"]["heldout"]) for run in grown] == [6, 6, 6, 6]
+    for before, after in zip(results["runs"], grown, strict=True):
+        assert after["rewards"]["heldout"][:4] == before["rewards"]["heldout"]
+
+
+def test_a_run_of_another_config_is_refused_before_anything_runs(tmp_path):
+    folder = tmp_path / "out" / "sums" / "grpo" / "lr0.0001-s0"
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    yaml_file = folder.with_name("lr0.0001-s0.yaml")
+    yaml_file.write_text(
+        yaml.safe_dump(
+            {"preset": "grpo", "task": "synthetic", "model": "tiny", "learning_rate": 1e-4,
+             "seed": 0, "task_options": {"steps": 2, "train_size": 16}, "max_steps": 3}
+            | {key: value for key, value in SETTINGS.items() if key != "max_steps"}
+        )
+    )  # fmt: skip
+    kept = yaml_file.read_text()
+    for more in ([], ["--dry-run"], ["--only", "sc-grpo"]):
+        path = write(tmp_path, {"grpo": {"seeds": 1}, "sc-grpo": {"seeds": 1}}, baseline="sc-grpo")
+        result = compare("--config", path, *more)
+        assert result.exit_code == 2
+        assert (
+            "run sums/grpo/lr0.0001-s0 was made with max_steps 3, and the comparison asks for 2; "
+            f"choose another output, or delete {folder}."
+        ) in " ".join(result.output.split())
+    assert yaml_file.read_text() == kept
+    assert not (tmp_path / "out" / "logs").exists()

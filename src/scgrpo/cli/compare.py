@@ -22,6 +22,7 @@ from scgrpo.comparison.plan import (
     main_steps,
     model_steps,
     possible_rates,
+    refuse_others,
     sweep_runs,
     sweep_steps,
 )
@@ -90,14 +91,15 @@ def run_matrix(
     console = console or Console()
     whole = load_comparison(path)
     comparison = _narrowed(whole, only, tasks)
+    refuse_others(whole)
     if dry_run:
         _check_all(comparison, console)
         return
     failed = _run_missing(comparison, at_a_time, console)
+    for name, why in failed.items():
+        console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
     _write(whole, console)
     if failed:
-        for name, why in failed.items():
-            console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
         raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
 
 
@@ -123,17 +125,23 @@ def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str])
 
 
 def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console) -> dict[str, str]:
-    known: set[str] = set()
+    known: dict[str, tuple[Step, Job]] = {}
+    noted: set[str] = set()
 
     def jobs_of(steps: Sequence[Step]) -> list[Job]:
-        new = [step for step in steps if step.name not in known and not step.done.exists()]
-        known.update(step.name for step in new)
-        return [
-            Job(s.name, s.arguments, s.log, tuple(n for n in s.after if n in known), s.launcher)
+        new = [step for step in steps if step.name not in known and not step.is_done()]
+        names = {*known, *(step.name for step in new)}
+        jobs = [
+            Job(s.name, s.arguments, s.log, tuple(n for n in s.after if n in names), s.launcher)
             for s in new
         ]
+        known.update((job.name, (step, job)) for step, job in zip(new, jobs, strict=True))
+        return jobs
 
     def more(settled: set[str]) -> list[Job]:
+        for name in settled.intersection(known) - noted:
+            noted.add(name)
+            _note(*known[name])
         return jobs_of(main_steps(comparison, settled))
 
     jobs = jobs_of([*model_steps(comparison), *sweep_steps(comparison)])
@@ -149,6 +157,12 @@ def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console
 
     console.print(f"{comparison.name}: {at_a_time or cores()} at a time, in {comparison.folder}")
     return run_all_jobs(jobs, tick, console.print, more=more, at_a_time=at_a_time)
+
+
+def _note(step: Step, job: Job) -> None:
+    well = job.process is not None and job.process.returncode == 0
+    if well and step.asked is not None:
+        step.asked.write_note()
 
 
 def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> None:
@@ -203,11 +217,13 @@ def _check_one(run: TrainingRun) -> None:
 
 
 def _write(comparison: Comparison, console: Console) -> None:
-    from scgrpo.comparison.results import read_results, rows, write_results
+    from scgrpo.comparison.results import read_results, rows, unfinished, write_results
     from scgrpo.comparison.table import markdown
     from scgrpo.reports.comparison import write_comparison
     from scgrpo.trainer.run_folder import write_atomically
 
+    for name in unfinished(comparison):
+        console.print(f"{name} is not evaluated as it is asked for now; left out.", soft_wrap=True)
     path = write_results(comparison)
     results = read_results(path)
     table = rows(results)

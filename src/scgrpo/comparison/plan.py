@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
+from scgrpo.comparison.kept import Asked, is_begun, refuse_other_model, refuse_other_run
 from scgrpo.evaluation.metrics import avg_at_k
 from scgrpo.evaluation.records import read_records, reward_matrix
 
@@ -23,12 +24,17 @@ class Step:
     name: str
     arguments: list[str]
     done: Path
-    """File that exists when it is done."""
+    """File that exists when it is done; records may then still be too few."""
     log: Path
     after: tuple[str, ...] = ()
     """Names of the steps that must be done before."""
     launcher: str = ""
     """What runs it in place of one Python process."""
+    asked: Asked | None = None
+    """What the records of an evaluation are to be."""
+
+    def is_done(self) -> bool:
+        return self.done.exists() if self.asked is None else self.asked.is_done()
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,18 @@ class TrainingRun:
             launcher=self.comparison.launcher,
         )
 
+    def refuse_others(self) -> None:
+        """Refuse a run of this name that was begun otherwise.
+
+        Raises:
+            ValueError: naming the key, both values and the cure.
+        """
+        refuse_other_run(self.name, self.folder, self.config_file, self.config)
+
     def write_config(self) -> None:
-        """Put the YAML where the training step reads it."""
+        """Put the YAML where the training step reads it; that of a begun run stays."""
+        if is_begun(self.folder) and self.config_file.exists():
+            return
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
@@ -130,7 +146,9 @@ def evaluation(
     }
     arguments = ["evaluate", model, "-k", str(comparison.k), *_flags(flags)]
     log = comparison.folder / "logs" / f"evaluate_{name.replace('/', '_')}.log"
-    return Step(f"evaluate {name}", arguments, records, log, after)
+    untrained = model if name.split("/")[1] == BASE else None
+    asked = Asked(name, records, comparison.k, flags, untrained)
+    return Step(f"evaluate {name}", arguments, records, log, after, asked=asked)
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:
@@ -152,18 +170,34 @@ def model_steps(comparison: Comparison) -> list[Step]:
     """Builds of the models that are built, and evaluations of the untrained ones."""
     steps = []
     for name, options in comparison.models.items():
-        folder = comparison.folder / "models" / name
+        folder = Path(model_path(comparison, name))
         arguments = ["build-base", str(folder), *_flags(options)]
         log = comparison.folder / "logs" / f"build_{name}.log"
         steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
-    for task in comparison.tasks.values():
-        for split in task.splits.items():
-            model = model_path(comparison, task.model)
-            records = base_records(comparison, task, split[0])
-            after = (f"build {task.model}",) if task.model in comparison.models else ()
-            name = f"{task.name}/{BASE}/{split[0]}"
-            steps.append(evaluation(comparison, task, name, model, split, records, after))
-    return steps
+    return steps + base_steps(comparison)
+
+
+def base_steps(comparison: Comparison) -> list[Step]:
+    """Evaluations of the untrained models."""
+    return [s for task in comparison.tasks.values() for s in base_evaluations(comparison, task)]
+
+
+def base_evaluations(comparison: Comparison, task: TaskRow) -> list[Step]:
+    """Evaluations of the untrained model of a task, one a split."""
+    model = model_path(comparison, task.model)
+    after = (f"build {task.model}",) if task.model in comparison.models else ()
+    return [
+        evaluation(
+            comparison,
+            task,
+            f"{task.name}/{BASE}/{split[0]}",
+            model,
+            split,
+            base_records(comparison, task, split[0]),
+            after,
+        )
+        for split in task.splits.items()
+    ]
 
 
 def base_records(comparison: Comparison, task: TaskRow, split: str) -> Path:
@@ -195,9 +229,9 @@ def validation_scores(
     for run in sweep_runs(comparison):
         if (run.task, run.method) != (task, method):
             continue
-        found = [run.records(split) for split in task.validation]
-        if found and all(path.exists() for path in found):
-            rewards = [reward_matrix(read_records(path))[1] for path in found]
+        steps = list(run.evaluations(task.validation.items()))
+        if steps and all(step.is_done() for step in steps):
+            rewards = [reward_matrix(read_records(step.done))[1] for step in steps]
             mean = sum(map(avg_at_k, rewards)) / len(rewards)
             scores.setdefault(run.learning_rate, []).append(mean)
     return {rate: sum(values) / len(values) for rate, values in scores.items()}
@@ -233,6 +267,36 @@ def main_runs(comparison: Comparison) -> list[TrainingRun]:
     return runs
 
 
+def refuse_others(comparison: Comparison) -> None:
+    """Refuse what is in the folder but was made otherwise than is asked for now.
+
+    All that may become part of the comparison counts, whichever learning rates are chosen.
+
+    Raises:
+        ValueError: naming what differs, both values and the cure.
+    """
+    for name, options in comparison.models.items():
+        refuse_other_model(name, Path(model_path(comparison, name)), options)
+    steps = base_steps(comparison)
+    for run in sweep_runs(comparison):
+        run.refuse_others()
+        steps += run.evaluations(run.task.validation.items())
+    for run in _possible_runs(comparison):
+        run.refuse_others()
+        steps += run.evaluations(run.task.splits.items())
+    for step in steps:
+        if step.asked is not None:
+            step.asked.refuse_others()
+
+
+def _possible_runs(comparison: Comparison) -> Iterator[TrainingRun]:
+    for task in comparison.tasks.values():
+        for method in filter(lambda row: row.is_run_on(task), comparison.methods.values()):
+            for rate in possible_rates(comparison, task, method):
+                for seed in method.seed_list:
+                    yield TrainingRun(comparison, task, method, seed, rate)
+
+
 def sweep_steps(comparison: Comparison) -> list[Step]:
     """Training and validation of the runs that choose learning rates."""
     return _steps((run, run.task.validation) for run in sweep_runs(comparison))
@@ -249,7 +313,7 @@ def main_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
         (run.task.name, run.method.name)
         for run in sweep_runs(comparison)
         for step in run.evaluations(run.task.validation.items())
-        if step.name not in settled and not step.done.exists()
+        if step.name not in settled and not step.is_done()
     }
     runs = (
         run
