@@ -1,6 +1,12 @@
 """`scgrpo compare --config`: a matrix of real, very short runs; and the jobs behind it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,6 +68,55 @@ def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any)
     assert set(failed) == {"bad", "after"}
     assert late.process is not None and late.process.returncode == 0
     assert after.process is None and good.seconds > 0
+
+
+JOBS = """
+import sys
+from pathlib import Path
+from scgrpo.cli import jobs
+
+jobs.PATIENCE = 0.5
+popen = jobs.subprocess.Popen
+jobs.subprocess.Popen = lambda command, **options: popen(
+    [sys.executable, "-c", command[-1]], **options
+)
+texts = sys.argv[2:]
+folder = Path(sys.argv[1])
+made = [jobs.Job(str(i), [text], folder / f"{i}.log") for i, text in enumerate(texts)]
+jobs.run_all_jobs(made, lambda jobs: None, at_a_time=2, poll=0.05)
+"""
+
+
+def test_sigterm_ends_the_jobs(tmp_path):
+    """They have sessions of their own: nobody else would end them."""
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + sleeper
+    parent = subprocess.Popen([sys.executable, "-c", JOBS, str(tmp_path), sleeper, deaf])
+    logs = [tmp_path / "0.log", tmp_path / "1.log"]
+    try:
+        wait_for(lambda: all(log.exists() and log.read_text().strip() for log in logs))
+        children = [int(log.read_text()) for log in logs]
+        assert all(is_running(child) for child in children)
+        parent.terminate()
+        assert parent.wait(30) == 128 + signal.SIGTERM
+    finally:
+        parent.kill()
+    wait_for(lambda: not any(is_running(child) for child in children))
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
