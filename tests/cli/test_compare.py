@@ -13,8 +13,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from scgrpo.cli.compare import narrowed
 from scgrpo.cli.jobs import run_all_jobs
 from scgrpo.cli.main import app
+from scgrpo.comparison.config import load_comparison
 from tests.cli.test_demo import script as script
 
 SETTINGS = {
@@ -157,6 +159,19 @@ def test_unknown_names_and_files(tmp_path):
     assert "method 'ppo' is none of grpo" in compare("--config", path, "--only", "ppo").output
     assert "task 'x' is none of sums" in compare("--config", path, "--task", "x").output
     assert "0 record files are given; give two" in " ".join(compare().output.split())
+
+
+@pytest.mark.parametrize("level", ["comparison", "task", "method"])
+def test_only_a_method_keeps_the_models_that_it_needs(tmp_path, level):
+    methods = {"grpo": {}, "opd": {"learning_rate": 1e-4}, "dapo": {"learning_rate": 1e-4}}
+    tasks = {"sums": {}, "other": {"model": "unused"}}
+    matrix = {"settings": {}, "models": {"teacher": {}, "start": {}, "unused": {}}}
+    named = {"teacher_model": "teacher", "model": "start"}
+    {"comparison": matrix, "task": tasks["sums"], "method": methods["opd"]}[level].update(
+        settings=named
+    )
+    comparison = load_comparison(write(tmp_path, methods, tasks=tasks, **matrix))
+    assert set(narrowed(comparison, ["opd"], ["sums"]).models) == {"teacher", "start"}
 
 
 @pytest.mark.slow

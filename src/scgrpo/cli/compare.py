@@ -90,7 +90,7 @@ def run_matrix(
     """
     console = console or Console()
     whole = load_comparison(path)
-    comparison = _narrowed(whole, only, tasks)
+    comparison = narrowed(whole, only, tasks)
     refuse_others(whole)
     if dry_run:
         _check_all(comparison, console)
@@ -103,7 +103,12 @@ def run_matrix(
         raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
 
 
-def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str]) -> Comparison:
+def narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str]) -> Comparison:
+    """A comparison of some methods, with what they need, on some tasks.
+
+    Raises:
+        ConfigError: for a name that is none.
+    """
     for what, wanted, known in (
         ("method", only, comparison.methods),
         ("task", tasks, comparison.tasks),
@@ -117,8 +122,8 @@ def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str])
         needed |= {str(methods[name].learning_rate_of or name) for name in needed}
         methods = {name: row for name, row in methods.items() if name in needed}
     chosen = {name: row for name, row in comparison.tasks.items() if not tasks or name in tasks}
-    rows = (*methods.values(), *chosen.values())
-    used = {row.settings.get("teacher_model") for row in rows}
+    levels = (comparison, *methods.values(), *chosen.values())
+    used = {row.settings.get(key) for row in levels for key in ("model", "teacher_model")}
     used |= {row.model for row in chosen.values()}
     models = {name: options for name, options in comparison.models.items() if name in used}
     return replace(comparison, methods=methods, tasks=chosen, models=models)

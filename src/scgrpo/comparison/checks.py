@@ -1,6 +1,7 @@
 """What a comparison cannot be, said in one sentence before anything is computed."""
 
 import difflib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from scgrpo.presets import PRESETS
@@ -26,6 +27,8 @@ def check(comparison: "Comparison") -> None:
     Raises:
         ValueError: naming the value, its place and the cure.
     """
+    _check_names(comparison)
+    _check_numbers(comparison)
     _check_settings(comparison)
     for method in comparison.methods.values():
         _check_method(comparison, method)
@@ -36,6 +39,40 @@ def check(comparison: "Comparison") -> None:
         )
     for task in comparison.tasks.values():
         _check_task(comparison, task)
+
+
+def _check_names(comparison: "Comparison") -> None:
+    """Names are folders, beside others that the comparison makes."""
+    taken = {"method": ("base",), "task": ("logs", "models"), "model": ()}
+    rows = {"method": comparison.methods, "task": comparison.tasks, "model": comparison.models}
+    for what, names in rows.items():
+        for name in names:
+            if name in taken[what]:
+                raise ValueError(
+                    f"a {what} cannot be called {name!r}, which is a folder of the comparison's "
+                    "own; choose another name."
+                )
+            if not name or "/" in name or name.startswith("."):
+                raise ValueError(
+                    f"a {what} cannot be called {name!r}, since its folder is; choose a name "
+                    "without / that does not begin with a dot."
+                )
+
+
+def _check_numbers(comparison: "Comparison") -> None:
+    if comparison.k < 1:
+        raise ValueError(f"k is {comparison.k}; give the samples of each problem, at least 1.")
+    sweep = comparison.sweep
+    if len(sweep.learning_rates) > 1 and not sweep.seeds:
+        raise ValueError("the sweep has no seeds; name at least one under sweep.")
+    _check_distinct(sweep.seeds, "seeds of the sweep")
+    _check_distinct(sweep.learning_rates, "learning_rates of the sweep")
+
+
+def _check_distinct(values: Sequence[Any], what: str) -> None:
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise ValueError(f"{what} are {list(values)}; name {twice[0]} once.")
 
 
 def _check_method(comparison: "Comparison", row: "MethodRow") -> None:
@@ -49,6 +86,9 @@ def _check_method(comparison: "Comparison", row: "MethodRow") -> None:
         )
     if not row.seed_list:
         raise ValueError(f"method {row.name!r} has no seeds; give a number above 0.")
+    _check_distinct(row.seed_list, f"seeds of method {row.name!r}")
+    if row.tasks == []:
+        raise ValueError(f"method {row.name!r} is run on no task; name one, or leave tasks out.")
     for name in row.tasks or ():
         if name not in comparison.tasks:
             raise ValueError(
@@ -73,6 +113,12 @@ def _check_parent(comparison: "Comparison", row: "MethodRow") -> None:
         raise ValueError(f"{takes} is none of the methods ({', '.join(comparison.methods)}).")
     if parent.learning_rate_of:
         raise ValueError(f"{takes} takes that of another; name the method whose own it is.")
+    for task in filter(row.is_run_on, comparison.tasks.values()):
+        if comparison.is_swept(task, parent) and not parent.is_run_on(task):
+            raise ValueError(
+                f"{takes} is not run on task {task.name!r}, so that no sweep chooses it there; "
+                f"add the task to the tasks of {parent.name!r}, or set learning_rate."
+            )
 
 
 def _check_task(comparison: "Comparison", task: "TaskRow") -> None:
@@ -81,6 +127,24 @@ def _check_task(comparison: "Comparison", task: "TaskRow") -> None:
         raise ValueError(
             f"task {task.name!r} chooses learning rates on {', '.join(both)}, which it also "
             "reports; validate on another split."
+        )
+    if not task.splits:
+        raise ValueError(f"task {task.name!r} reports no splits; name one under splits.")
+    for name, problems in {**task.splits, **task.validation}.items():
+        if problems is not None and problems < 1:
+            raise ValueError(
+                f"task {task.name!r} has {problems} problems of {name}; give a number above 0, or "
+                "null for all."
+            )
+    swept = [
+        row.name
+        for row in filter(lambda row: row.is_run_on(task), comparison.methods.values())
+        if comparison.is_swept(task, row)
+    ]
+    if swept and not task.validation:
+        raise ValueError(
+            f"task {task.name!r} has no validation split on which the sweep could choose the "
+            f"learning rate of {swept[0]}; name one under validation, or set learning_rate."
         )
 
 

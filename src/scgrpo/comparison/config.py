@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 
 from scgrpo.comparison.checks import check
+from scgrpo.comparison.kinds import fitted
 
 Keys = TypeVar("Keys")
 
@@ -143,7 +144,7 @@ def load_comparison(path: Path) -> Comparison:
     values = dict(content)
     values["methods"] = _rows(MethodRow, values.get("methods"), "methods", path)
     values["tasks"] = _rows(TaskRow, values.get("tasks"), "tasks", path)
-    if "sweep" in values:
+    if isinstance(values.get("sweep"), dict):
         values["sweep"] = _build(Sweep, values["sweep"], f"sweep of {path}")
     comparison = _build(Comparison, values, str(path))
     check(comparison)
@@ -153,10 +154,13 @@ def load_comparison(path: Path) -> Comparison:
 def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]:
     if not isinstance(rows, dict) or not rows:
         raise ValueError(f"{path} names no {what}; write {what}: with a mapping of names.")
-    return {
-        str(name): _build(kind, {"name": str(name), **(keys or {})}, f"{what} {name!r} of {path}")
-        for name, keys in rows.items()
-    }
+    found = {}
+    for name, keys in rows.items():
+        place = f"{what} {name!r} of {path}"
+        if not isinstance(keys, dict | None):
+            raise ValueError(f"{place} is {keys!r}; write a mapping of keys, or nothing.")
+        found[str(name)] = _build(kind, {"name": str(name), **(keys or {})}, place)
+    return found
 
 
 def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
@@ -166,4 +170,4 @@ def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
             near = difflib.get_close_matches(str(name), known, n=1)
             cure = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise ValueError(f"unknown key {name!r} in {place}; {cure}")
-    return kind(**values)
+    return kind(**fitted(kind, values, place))
