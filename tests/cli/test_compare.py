@@ -145,6 +145,34 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
     assert result.exit_code == 2 and message in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": {"engin": "vllm"}}, "unknown key 'engin' in evaluation; did you mean 'eng"),
+        ({"evaluation": {"engine": "vlm"}}, "evaluation cannot be: --engine is 'vlm'; choose one"),
+        ({"evaluation": {"url": "http://x"}}, "evaluation cannot be: --url http://x belongs to"),
+        ({"evaluation": {"temperature": "hot"}}, "evaluation cannot be: Invalid value for"),
+        ({"evaluation": {"k": 4}}, "k stands in evaluation; take it out there: give k at the top"),
+        ({"evaluation": {"limit": 4}}, "limit stands in evaluation; take it out there: give the"),
+        ({"models": {"x": {"widht": 3}}}, "unknown key 'widht' in models 'x'; did you mean 'width"),
+        ({"models": {"x": {"width": 12}}}, "width of models 'x' is 12; it must be a multiple of 8"),
+        ({"models": {"x": {"steps": "many"}}}, "models 'x' cannot be: Invalid value for '--steps'"),
+        ({"models": {"x": {"task": "gsm8k"}}}, "task of models 'x' is 'gsm8k'; a base can be"),
+        (
+            {"models": {"x": {"task_options": {"rutine": 0}}}},
+            "task_options of models 'x' is {'rutine': 0}; it may set seed, train_size",
+        ),
+    ],
+)
+def test_what_builds_and_evaluates_is_checked_before_anything_runs(
+    tmp_path, changes, message, options
+):
+    result = compare("--config", write(tmp_path, {"grpo": {}}, **changes), *options)
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_dry_run_knows_the_splits(tmp_path):
     tasks = {"sums": {"splits": {"aime24/test": None, "synthetic/late": 3}}}
     result = compare("--config", write(tmp_path, {"grpo": {}}, tasks=tasks), "--dry-run")

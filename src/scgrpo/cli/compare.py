@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scgrpo.cli.compare_checks import check_commands
 from scgrpo.cli.errors import ConfigError, Failure
 from scgrpo.cli.jobs import Job, cores, run_all_jobs
 from scgrpo.cli.progress_text import duration
@@ -91,6 +92,7 @@ def run_matrix(
     console = console or Console()
     whole = load_comparison(path)
     comparison = narrowed(whole, only, tasks)
+    check_commands(whole)
     refuse_others(whole)
     if dry_run:
         _check_all(comparison, console)

@@ -168,13 +168,18 @@ def model_path(comparison: Comparison, name: str) -> str:
 
 def model_steps(comparison: Comparison) -> list[Step]:
     """Builds of the models that are built, and evaluations of the untrained ones."""
+    return build_steps(comparison) + base_steps(comparison)
+
+
+def build_steps(comparison: Comparison) -> list[Step]:
+    """Builds of the models that are built."""
     steps = []
     for name, options in comparison.models.items():
         folder = Path(model_path(comparison, name))
         arguments = ["build-base", str(folder), *_flags(options)]
         log = comparison.folder / "logs" / f"build_{name}.log"
         steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
-    return steps + base_steps(comparison)
+    return steps
 
 
 def base_steps(comparison: Comparison) -> list[Step]:
