@@ -153,6 +153,7 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
         ({"evaluation": {"engine": "vlm"}}, "evaluation cannot be: --engine is 'vlm'; choose one"),
         ({"evaluation": {"url": "http://x"}}, "evaluation cannot be: --url http://x belongs to"),
         ({"evaluation": {"temperature": "hot"}}, "evaluation cannot be: Invalid value for"),
+        ({"evaluation": {"pass_at": "1,9"}}, "--pass-at is '1,9'; write numbers from 1 to k = 2"),
         ({"evaluation": {"k": 4}}, "k stands in evaluation; take it out there: give k at the top"),
         ({"evaluation": {"limit": 4}}, "limit stands in evaluation; take it out there: give the"),
         ({"models": {"x": {"widht": 3}}}, "unknown key 'widht' in models 'x'; did you mean 'width"),

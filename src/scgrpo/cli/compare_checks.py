@@ -82,12 +82,13 @@ def _parsed(step: Step, place: str) -> dict[str, Any]:
 def _check_evaluation(parameters: Mapping[str, Any]) -> None:
     from scgrpo.cli.config import read_mapping
     from scgrpo.cli.engines import check_engine
-    from scgrpo.cli.evaluate import EvaluationRequest
+    from scgrpo.cli.evaluate import EvaluationRequest, _ks
 
     known = {spec.name for spec in fields(EvaluationRequest)}
     request = EvaluationRequest(**{k: v for k, v in parameters.items() if k in known})
     try:
         check_engine(request)
+        _ks(request)
         read_mapping("template-options", request.template_options)
     except ConfigError as error:
         raise ConfigError(f"evaluation cannot be: {error}") from error
