@@ -1,14 +1,22 @@
 """`scgrpo compare --config`: a matrix of real, very short runs; and the jobs behind it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from scgrpo.cli.compare import narrowed
 from scgrpo.cli.jobs import run_all_jobs
 from scgrpo.cli.main import app
+from scgrpo.comparison.config import load_comparison
 from tests.cli.test_demo import script as script
 
 SETTINGS = {
@@ -64,6 +72,55 @@ def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any)
     assert after.process is None and good.seconds > 0
 
 
+JOBS = """
+import sys
+from pathlib import Path
+from scgrpo.cli import jobs
+
+jobs.PATIENCE = 0.5
+popen = jobs.subprocess.Popen
+jobs.subprocess.Popen = lambda command, **options: popen(
+    [sys.executable, "-c", command[-1]], **options
+)
+texts = sys.argv[2:]
+folder = Path(sys.argv[1])
+made = [jobs.Job(str(i), [text], folder / f"{i}.log") for i, text in enumerate(texts)]
+jobs.run_all_jobs(made, lambda jobs: None, at_a_time=2, poll=0.05)
+"""
+
+
+def test_sigterm_ends_the_jobs(tmp_path):
+    """They have sessions of their own: nobody else would end them."""
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + sleeper
+    parent = subprocess.Popen([sys.executable, "-c", JOBS, str(tmp_path), sleeper, deaf])
+    logs = [tmp_path / "0.log", tmp_path / "1.log"]
+    try:
+        wait_for(lambda: all(log.exists() and log.read_text().strip() for log in logs))
+        children = [int(log.read_text()) for log in logs]
+        assert all(is_running(child) for child in children)
+        parent.terminate()
+        assert parent.wait(30) == 128 + signal.SIGTERM
+    finally:
+        parent.kill()
+    wait_for(lambda: not any(is_running(child) for child in children))
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
     path = write(tmp_path, {"grpo": {"seeds": 5}, "sc-grpo": {"seeds": 2}})
     result = compare("--config", path, "--dry-run")
@@ -88,6 +145,35 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
     assert result.exit_code == 2 and message in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluation": {"engin": "vllm"}}, "unknown key 'engin' in evaluation; did you mean 'eng"),
+        ({"evaluation": {"engine": "vlm"}}, "evaluation cannot be: --engine is 'vlm'; choose one"),
+        ({"evaluation": {"url": "http://x"}}, "evaluation cannot be: --url http://x belongs to"),
+        ({"evaluation": {"temperature": "hot"}}, "evaluation cannot be: Invalid value for"),
+        ({"evaluation": {"pass_at": "1,9"}}, "--pass-at is '1,9'; write numbers from 1 to k = 2"),
+        ({"evaluation": {"k": 4}}, "k stands in evaluation; take it out there: give k at the top"),
+        ({"evaluation": {"limit": 4}}, "limit stands in evaluation; take it out there: give the"),
+        ({"models": {"x": {"widht": 3}}}, "unknown key 'widht' in models 'x'; did you mean 'width"),
+        ({"models": {"x": {"width": 12}}}, "width of models 'x' is 12; it must be a multiple of 8"),
+        ({"models": {"x": {"steps": "many"}}}, "models 'x' cannot be: Invalid value for '--steps'"),
+        ({"models": {"x": {"task": "gsm8k"}}}, "task of models 'x' is 'gsm8k'; a base can be"),
+        (
+            {"models": {"x": {"task_options": {"rutine": 0}}}},
+            "task_options of models 'x' is {'rutine': 0}; it may set seed, train_size",
+        ),
+    ],
+)
+def test_what_builds_and_evaluates_is_checked_before_anything_runs(
+    tmp_path, changes, message, options
+):
+    result = compare("--config", write(tmp_path, {"grpo": {}}, **changes), *options)
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_dry_run_knows_the_splits(tmp_path):
     tasks = {"sums": {"splits": {"aime24/test": None, "synthetic/late": 3}}}
     result = compare("--config", write(tmp_path, {"grpo": {}}, tasks=tasks), "--dry-run")
@@ -102,6 +188,19 @@ def test_unknown_names_and_files(tmp_path):
     assert "method 'ppo' is none of grpo" in compare("--config", path, "--only", "ppo").output
     assert "task 'x' is none of sums" in compare("--config", path, "--task", "x").output
     assert "0 record files are given; give two" in " ".join(compare().output.split())
+
+
+@pytest.mark.parametrize("level", ["comparison", "task", "method"])
+def test_only_a_method_keeps_the_models_that_it_needs(tmp_path, level):
+    methods = {"grpo": {}, "opd": {"learning_rate": 1e-4}, "dapo": {"learning_rate": 1e-4}}
+    tasks = {"sums": {}, "other": {"model": "unused"}}
+    matrix = {"settings": {}, "models": {"teacher": {}, "start": {}, "unused": {}}}
+    named = {"teacher_model": "teacher", "model": "start"}
+    {"comparison": matrix, "task": tasks["sums"], "method": methods["opd"]}[level].update(
+        settings=named
+    )
+    comparison = load_comparison(write(tmp_path, methods, tasks=tasks, **matrix))
+    assert set(narrowed(comparison, ["opd"], ["sums"]).models) == {"teacher", "start"}
 
 
 @pytest.mark.slow
@@ -130,3 +229,39 @@ def test_a_matrix_is_run_resumed_and_survives_a_failure(tmp_path):
     kept = json.loads((tmp_path / "out" / "results.json").read_text())
     assert kept["runs"] == results["runs"] and "opd" in kept["groups"]
     assert "sc-grpo" in (tmp_path / "out" / "comparison.html").read_text()
+    # More problems: what is there stays, the rest is sampled; nothing is trained again.
+    del methods["opd"]
+    task = {"splits": {"heldout": 6}, "validation": {"validation": 3}}
+    tasks = {"sums": task | {"options": {"steps": 2, "train_size": 16}}}
+    more = compare("--config", write(tmp_path, methods, tasks=tasks))
+    assert more.exit_code == 0, more.output
+    grown = json.loads((tmp_path / "out" / "results.json").read_text())["runs"]
+    assert trained.stat().st_mtime_ns == made
+    assert [len(run["rewards"]["heldout"]) for run in grown] == [6, 6, 6, 6]
+    for before, after in zip(results["runs"], grown, strict=True):
+        assert after["rewards"]["heldout"][:4] == before["rewards"]["heldout"]
+
+
+def test_a_run_of_another_config_is_refused_before_anything_runs(tmp_path):
+    folder = tmp_path / "out" / "sums" / "grpo" / "lr0.0001-s0"
+    folder.mkdir(parents=True)
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    yaml_file = folder.with_name("lr0.0001-s0.yaml")
+    yaml_file.write_text(
+        yaml.safe_dump(
+            {"preset": "grpo", "task": "synthetic", "model": "tiny", "learning_rate": 1e-4,
+             "seed": 0, "task_options": {"steps": 2, "train_size": 16}, "max_steps": 3}
+            | {key: value for key, value in SETTINGS.items() if key != "max_steps"}
+        )
+    )  # fmt: skip
+    kept = yaml_file.read_text()
+    for more in ([], ["--dry-run"], ["--only", "sc-grpo"]):
+        path = write(tmp_path, {"grpo": {"seeds": 1}, "sc-grpo": {"seeds": 1}}, baseline="sc-grpo")
+        result = compare("--config", path, *more)
+        assert result.exit_code == 2
+        assert (
+            "run sums/grpo/lr0.0001-s0 was made with max_steps 3, and the comparison asks for 2; "
+            f"choose another output, or delete {folder}."
+        ) in " ".join(result.output.split())
+    assert yaml_file.read_text() == kept
+    assert not (tmp_path / "out" / "logs").exists()

@@ -150,9 +150,57 @@ def test_evaluation_on_another_task_and_a_launcher(tmp_path):
     assert evaluate.done.name == "aime24_test.jsonl"
 
 
+def test_name_config_and_sweep_agree_on_the_learning_rate(tmp_path):
+    """Whichever settings give it: the name, the YAML and the table say the same."""
+    methods = {
+        "grpo": {"seeds": 1, "settings": {"learning_rate": "3e-5"}},
+        "dapo": {"seeds": 1},
+        "sc-grpo": {"seeds": 1, "learning_rate": 5e-5},
+        "sc-grpo-p50": {"seeds": 1, "learning_rate_of": "sc-grpo"},
+    }
+    tasks = {"sums": {"settings": {"learning_rate": 4e-5}}}
+    comparison = load(tmp_path, methods=methods, tasks=tasks, models={})
+    assert plan.sweep_runs(comparison) == []
+    runs = plan.main_runs(comparison)
+    assert [run.config["learning_rate"] for run in runs] == [3e-5, 4e-5, 5e-5, 5e-5]
+    assert [run.name for run in runs] == [
+        "sums/grpo/lr3e-05-s0", "sums/dapo/lr4e-05-s0", "sums/sc-grpo/lr5e-05-s0",
+        "sums/sc-grpo-p50/lr5e-05-s0",
+    ]  # fmt: skip
+
+
+def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
+    methods = {"grpo": {"seeds": 1}}
+    comparison = load(tmp_path, methods=methods, sweep={"learning_rates": [1e-6]}, models={})
+    assert plan.sweep_runs(comparison) == []
+    assert [run.name for run in plan.main_runs(comparison)] == ["sums/grpo/lr1e-06-s0"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"settings": {"seed": 7}}, "seed stands in settings; take it out .* method's row"),
+        (
+            {"tasks": {"sums": {"settings": {"task_options": {"steps": 3}}}}},
+            "task_options stands in settings of task 'sums'; .* options in the task's row",
+        ),
+        (
+            {"methods": {"grpo": {"settings": {"output_dir": "x"}}}},
+            "output_dir stands in settings of method 'grpo'; .* give output at the top",
+        ),
+        ({"settings": {"preset": "dapo"}}, "preset stands in settings; .* in the method's row"),
+        ({"settings": {"name": "x"}}, "name stands in settings; take it out there: a run is named"),
+        ({"settings": {"task": "lookup"}}, "task stands in settings; .* in the task's row"),
+        ({"settings": {"trainer": {"seed": 7}}}, "trainer stands in settings"),
+        ({"settings": {"learning_rate": "fast"}}, "learning_rate in settings is 'fast'; it must"),
+        (
+            {"sweep": {"learning_rates": [1e-4, 0]}},
+            "a learning rate of the sweep is 0; it must be a number",
+        ),
+        (
+            {"methods": {"grpo": {"learning_rate": 1e-4, "settings": {"learning_rate": 2e-4}}}},
+            "method 'grpo' has learning_rate and settings.learning_rate; keep one of them",
+        ),
         ({"methods": {}}, "names no methods"),
         ({"tasks": None}, "names no tasks"),
         ({"metods": 1}, "unknown key 'metods' in .*; did you mean 'methods'"),
@@ -162,16 +210,69 @@ def test_evaluation_on_another_task_and_a_launcher(tmp_path):
         ({"methods": {"grpo": {"learning_rate_of": "x"}}}, "of 'x', which is none of the methods"),
         ({"methods": {"grpo": {"tasks": ["x"]}}}, "is run on task 'x', which is none of the tasks"),
         ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
-        ({"sweep": {"learning_rates": []}}, "'grpo' has no learning rate; declare a sweep"),
+        (
+            {"sweep": {"learning_rates": []}},
+            "'grpo' has no learning rate on task 'sums'; declare a sweep",
+        ),
         (
             {"tasks": {"sums": {"splits": {"a": 1}, "validation": {"a": 1}}}},
             "chooses learning rates on a, which it also reports",
         ),
+        (
+            {
+                "methods": {"grpo": {"tasks": []}},
+            },
+            "'grpo' is run on no task",
+        ),
+        (
+            {"tasks": {"sums": {"validation": {}}}},
+            "'sums' has no validation split on which the sweep .* of grpo; name one",
+        ),
+        ({"tasks": {"sums": {"splits": {}}}}, "'sums' reports no splits"),
+        ({"tasks": {"sums": {"splits": {"a": 0}}}}, "'sums' has 0 problems of a; give a number"),
+        ({"tasks": {"models": {}}}, "a task cannot be called 'models'"),
+        ({"tasks": {"a/b": {}}}, "a task cannot be called 'a/b'"),
+        ({"methods": {"base": {"preset": "grpo"}}}, "a method cannot be called 'base', which is"),
+        ({"methods": {"grpo": {"seeds": [0, 0]}}}, r"seeds of method 'grpo' are \[0, 0\]; name 0"),
+        ({"methods": {"grpo": {"seeds": "3"}}}, "seeds of methods 'grpo' .* is '3'; it must be a"),
+        ({"methods": {"grpo": {"seeds": True}}}, "seeds of .* is True; it must be a whole number"),
+        ({"methods": {"grpo": {"settings": None}}}, "settings of .* is null; it must be a mapping"),
+        ({"methods": {"grpo": 3}}, "methods 'grpo' of .* is 3; write a mapping of keys"),
+        ({"k": 0}, "k is 0; give the samples of each problem"),
+        ({"k": "8"}, "k of .* is '8'; it must be a whole number"),
+        ({"settings": None}, r"settings of .* is null; it must be a mapping \({} for none\)"),
+        ({"sweep": 5}, "sweep of .* is 5; it must be a mapping of keys"),
+        ({"sweep": None}, "sweep of .* is null; it must be a mapping of keys"),
+        (
+            {"sweep": {"learning_rates": 1e-4}},
+            "learning_rates of sweep of .* is 0.0001; it must be",
+        ),
+        ({"sweep": {"learning_rates": [1, 2], "seeds": []}}, "the sweep has no seeds"),
+        ({"sweep": {"learning_rates": [1, 1]}}, r"learning_rates of the sweep are \[1, 1\]"),
+        ({"models": {"teacher": 8}}, "models of .* must be a mapping, each value a mapping"),
     ],
 )
 def test_what_cannot_be_compared(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         load(tmp_path, **changes)
+
+
+def test_an_ablation_needs_its_parent_where_it_is_run(tmp_path):
+    tasks = {"sums": MATRIX["tasks"]["sums"], "other": MATRIX["tasks"]["sums"]}
+    methods = {
+        "grpo": {"tasks": ["sums"]},
+        "dapo": {"tasks": ["sums"], "learning_rate": 1e-4},
+        "grpo+fkl": {"learning_rate_of": "dapo"},  # its rate is known where dapo is not run, too
+    }
+    names = [run.name for run in plan.main_runs(load(tmp_path, tasks=tasks, methods=methods))]
+    assert "other/grpo+fkl/lr0.0001-s0" in names
+    with pytest.raises(ValueError, match=r"of 'grpo', which is not run on task 'other'.*add the"):
+        load(tmp_path, tasks=tasks, methods=methods | {"grpo+rkl": {"learning_rate_of": "grpo"}})
+
+
+def test_text_that_reads_as_a_number_is_a_rate(tmp_path):
+    comparison = load(tmp_path, sweep={"learning_rates": ["1e-6", "2e-6"]})
+    assert comparison.sweep.learning_rates == [1e-6, 2e-6]
 
 
 # --- numbers ---

@@ -1,16 +1,17 @@
 """`scgrpo compare`: two evaluations, or a matrix of methods, seeds and tasks."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scgrpo.cli.compare_checks import check_commands
 from scgrpo.cli.errors import ConfigError, Failure
 from scgrpo.cli.jobs import Job, cores, run_all_jobs
 from scgrpo.cli.progress_text import duration
@@ -19,9 +20,10 @@ from scgrpo.comparison.config import Comparison, load_comparison
 from scgrpo.comparison.plan import (
     Step,
     TrainingRun,
-    is_run,
     main_steps,
     model_steps,
+    possible_rates,
+    refuse_others,
     sweep_runs,
     sweep_steps,
 )
@@ -89,19 +91,26 @@ def run_matrix(
     """
     console = console or Console()
     whole = load_comparison(path)
-    comparison = _narrowed(whole, only, tasks)
+    comparison = narrowed(whole, only, tasks)
+    check_commands(whole)
+    refuse_others(whole)
     if dry_run:
         _check_all(comparison, console)
         return
     failed = _run_missing(comparison, at_a_time, console)
+    for name, why in failed.items():
+        console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
     _write(whole, console)
     if failed:
-        for name, why in failed.items():
-            console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
         raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
 
 
-def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str]) -> Comparison:
+def narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str]) -> Comparison:
+    """A comparison of some methods, with what they need, on some tasks.
+
+    Raises:
+        ConfigError: for a name that is none.
+    """
     for what, wanted, known in (
         ("method", only, comparison.methods),
         ("task", tasks, comparison.tasks),
@@ -115,25 +124,31 @@ def _narrowed(comparison: Comparison, only: Sequence[str], tasks: Sequence[str])
         needed |= {str(methods[name].learning_rate_of or name) for name in needed}
         methods = {name: row for name, row in methods.items() if name in needed}
     chosen = {name: row for name, row in comparison.tasks.items() if not tasks or name in tasks}
-    rows = (*methods.values(), *chosen.values())
-    used = {row.settings.get("teacher_model") for row in rows}
+    levels = (comparison, *methods.values(), *chosen.values())
+    used = {row.settings.get(key) for row in levels for key in ("model", "teacher_model")}
     used |= {row.model for row in chosen.values()}
     models = {name: options for name, options in comparison.models.items() if name in used}
     return replace(comparison, methods=methods, tasks=chosen, models=models)
 
 
 def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console) -> dict[str, str]:
-    known: set[str] = set()
+    known: dict[str, tuple[Step, Job]] = {}
+    noted: set[str] = set()
 
     def jobs_of(steps: Sequence[Step]) -> list[Job]:
-        new = [step for step in steps if step.name not in known and not step.done.exists()]
-        known.update(step.name for step in new)
-        return [
-            Job(s.name, s.arguments, s.log, tuple(n for n in s.after if n in known), s.launcher)
+        new = [step for step in steps if step.name not in known and not step.is_done()]
+        names = {*known, *(step.name for step in new)}
+        jobs = [
+            Job(s.name, s.arguments, s.log, tuple(n for n in s.after if n in names), s.launcher)
             for s in new
         ]
+        known.update((job.name, (step, job)) for step, job in zip(new, jobs, strict=True))
+        return jobs
 
     def more(settled: set[str]) -> list[Job]:
+        for name in settled.intersection(known) - noted:
+            noted.add(name)
+            _note(*known[name])
         return jobs_of(main_steps(comparison, settled))
 
     jobs = jobs_of([*model_steps(comparison), *sweep_steps(comparison)])
@@ -151,6 +166,12 @@ def _run_missing(comparison: Comparison, at_a_time: int | None, console: Console
     return run_all_jobs(jobs, tick, console.print, more=more, at_a_time=at_a_time)
 
 
+def _note(step: Step, job: Job) -> None:
+    well = job.process is not None and job.process.returncode == 0
+    if well and step.asked is not None:
+        step.asked.write_note()
+
+
 def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> None:
     failed = job.process is not None and job.process.returncode
     state = "failed" if failed else "done"
@@ -165,24 +186,22 @@ def _tell(console: Console, job: Job, done: int, known: int, elapsed: float) -> 
 
 def _check_all(comparison: Comparison, console: Console) -> None:
     """Resolve every run down to its trainer arguments, without data or weights."""
-    from scgrpo.cli.config import load_run_config
-    from scgrpo.comparison.dry import check_run, check_splits
+    from scgrpo.comparison.dry import check_splits
 
-    rates = comparison.sweep.learning_rates or [1e-6]
     count = 0
     for task in comparison.tasks.values():
         check_splits(task)
-        for method in filter(lambda row: is_run(row, task), comparison.methods.values()):
-            run = TrainingRun(comparison, task, method, method.seed_list[0], float(rates[0]))
-            keys = [f"--{key}={_text(value)}" for key, value in run.config.items()]
-            check_run(load_run_config(None, keys))
+        for method in filter(lambda row: row.is_run_on(task), comparison.methods.values()):
+            rate = possible_rates(comparison, task, method)[0]
+            run = TrainingRun(comparison, task, method, method.seed_list[0], rate)
+            _check_one(run)
             count += 1
     sweeps = len(sweep_runs(comparison))
     seeds = sum(
         len(method.seed_list)
         for task in comparison.tasks.values()
         for method in comparison.methods.values()
-        if is_run(method, task)
+        if method.is_run_on(task)
     )
     console.print(
         f"{comparison.name}: {count} combinations of method and task resolve; {sweeps} runs choose "
@@ -191,16 +210,27 @@ def _check_all(comparison: Comparison, console: Console) -> None:
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _check_one(run: TrainingRun) -> None:
+    from scgrpo.cli.config import load_run_config
+    from scgrpo.comparison.dry import check_run
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "run.yaml"
+        file.write_text(yaml.safe_dump(run.config))
+        try:
+            check_run(load_run_config(file))
+        except ValueError as error:
+            raise ConfigError(str(error).replace(str(file), f"run {run.name}")) from error
 
 
 def _write(comparison: Comparison, console: Console) -> None:
-    from scgrpo.comparison.results import read_results, rows, write_results
+    from scgrpo.comparison.results import read_results, rows, unfinished, write_results
     from scgrpo.comparison.table import markdown
     from scgrpo.reports.comparison import write_comparison
     from scgrpo.trainer.run_folder import write_atomically
 
+    for name in unfinished(comparison):
+        console.print(f"{name} is not evaluated as it is asked for now; left out.", soft_wrap=True)
     path = write_results(comparison)
     results = read_results(path)
     table = rows(results)

@@ -5,11 +5,13 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scgrpo.cli.errors import Failure
 
@@ -110,6 +112,7 @@ def run_jobs(
     Raises:
         Failure: when one fails; the others are ended.
         KeyboardInterrupt: after the jobs, told once, have saved and ended.
+        SystemExit: on SIGTERM, after the jobs have ended.
     """
 
     def look() -> None:
@@ -145,6 +148,7 @@ def run_all_jobs(
 
     Raises:
         KeyboardInterrupt: after the jobs, told once, have saved and ended.
+        SystemExit: on SIGTERM, after the jobs have ended.
     """
     everything, seen = list(jobs), set[str]()
     failed: dict[str, str] = {}
@@ -168,6 +172,18 @@ def _run(
     failed: dict[str, str],
 ) -> dict[str, str]:
     """Start what can start until all is over; `look` may add jobs."""
+    with _terminable():
+        return _run_all(jobs, look, announce, at_a_time, poll, failed)
+
+
+def _run_all(
+    jobs: list[Job],
+    look: Callable[[], None],
+    announce: Callable[[str], None],
+    at_a_time: int,
+    poll: float,
+    failed: dict[str, str],
+) -> dict[str, str]:
     try:
         while True:
             _judge(jobs, failed)
@@ -188,6 +204,24 @@ def _run(
         raise
     finally:
         _end(jobs)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM leaves as an exception, so that no job outlives us in its own session."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: ending the jobs takes a while
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _waiting(jobs: Sequence[Job], failed: Mapping[str, str]) -> list[Job]:
@@ -223,4 +257,6 @@ def _end(jobs: Sequence[Job]) -> None:
             try:
                 job.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                job.process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(job.process.pid, signal.SIGKILL)
+                job.process.wait()

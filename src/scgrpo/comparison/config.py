@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from scgrpo.presets import PRESETS
+from scgrpo.comparison.checks import check
+from scgrpo.comparison.kinds import fitted
 
 Keys = TypeVar("Keys")
 
@@ -61,6 +62,10 @@ class MethodRow:
     def seed_list(self) -> list[int]:
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
+    def is_run_on(self, task: TaskRow) -> bool:
+        """Whether it is one of the methods that are run on a task."""
+        return self.tasks is None or task.name in self.tasks
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -98,6 +103,29 @@ class Comparison:
     def folder(self) -> Path:
         return Path(self.output)
 
+    def settings_of(self, task: TaskRow, method: MethodRow) -> dict[str, Any]:
+        """Keys of a method's runs on a task, as far as they are set here."""
+        return self.settings | task.settings | method.settings
+
+    def given_rate(self, task: TaskRow, method: MethodRow) -> float | None:
+        """The learning rate that is written down for a method on a task.
+
+        None where it is another method's, or where a sweep chooses it.
+        """
+        if method.learning_rate is not None:
+            return float(method.learning_rate)
+        if method.learning_rate_of is not None:
+            return None
+        given = self.settings_of(task, method).get("learning_rate")
+        if given is None and len(self.sweep.learning_rates) == 1:
+            given = self.sweep.learning_rates[0]
+        return None if given is None else float(given)
+
+    def is_swept(self, task: TaskRow, method: MethodRow) -> bool:
+        """Whether a method's learning rate on a task comes from its own sweep."""
+        own = method.learning_rate_of is None and self.given_rate(task, method) is None
+        return own and bool(self.sweep.learning_rates)
+
 
 def load_comparison(path: Path) -> Comparison:
     """Read and check a comparison.
@@ -116,20 +144,23 @@ def load_comparison(path: Path) -> Comparison:
     values = dict(content)
     values["methods"] = _rows(MethodRow, values.get("methods"), "methods", path)
     values["tasks"] = _rows(TaskRow, values.get("tasks"), "tasks", path)
-    if "sweep" in values:
+    if isinstance(values.get("sweep"), dict):
         values["sweep"] = _build(Sweep, values["sweep"], f"sweep of {path}")
     comparison = _build(Comparison, values, str(path))
-    _check(comparison)
+    check(comparison)
     return comparison
 
 
 def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]:
     if not isinstance(rows, dict) or not rows:
         raise ValueError(f"{path} names no {what}; write {what}: with a mapping of names.")
-    return {
-        str(name): _build(kind, {"name": str(name), **(keys or {})}, f"{what} {name!r} of {path}")
-        for name, keys in rows.items()
-    }
+    found = {}
+    for name, keys in rows.items():
+        place = f"{what} {name!r} of {path}"
+        if not isinstance(keys, dict | None):
+            raise ValueError(f"{place} is {keys!r}; write a mapping of keys, or nothing.")
+        found[str(name)] = _build(kind, {"name": str(name), **(keys or {})}, place)
+    return found
 
 
 def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
@@ -139,52 +170,4 @@ def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
             near = difflib.get_close_matches(str(name), known, n=1)
             cure = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
             raise ValueError(f"unknown key {name!r} in {place}; {cure}")
-    return kind(**values)
-
-
-def _check(comparison: Comparison) -> None:
-    methods = comparison.methods
-    for row in methods.values():
-        preset = row.preset or row.name
-        if preset not in PRESETS:
-            near = difflib.get_close_matches(preset, PRESETS, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(
-                f"method {row.name!r} has no preset {preset!r}; {meant}set preset to one of "
-                f"{', '.join(PRESETS)}."
-            )
-        if not row.seed_list:
-            raise ValueError(f"method {row.name!r} has no seeds; give a number above 0.")
-        if row.learning_rate_of is not None and row.learning_rate_of not in methods:
-            raise ValueError(
-                f"method {row.name!r} takes the learning rate of {row.learning_rate_of!r}, which "
-                f"is none of the methods ({', '.join(methods)})."
-            )
-        if row.learning_rate_of and methods[row.learning_rate_of].learning_rate_of:
-            raise ValueError(
-                f"method {row.name!r} takes the learning rate of {row.learning_rate_of!r}, which "
-                "takes that of another; name the method whose own it is."
-            )
-        for task in row.tasks or ():
-            if task not in comparison.tasks:
-                raise ValueError(
-                    f"method {row.name!r} is run on task {task!r}, which is none of the tasks "
-                    f"({', '.join(comparison.tasks)})."
-                )
-        swept = comparison.sweep.learning_rates or row.learning_rate or row.learning_rate_of
-        if not swept and "learning_rate" not in {**comparison.settings, **row.settings}:
-            raise ValueError(
-                f"method {row.name!r} has no learning rate; declare a sweep, or set learning_rate."
-            )
-    if comparison.baseline not in methods:
-        raise ValueError(
-            f"baseline is {comparison.baseline!r}, which is none of the methods "
-            f"({', '.join(methods)})."
-        )
-    for task in comparison.tasks.values():
-        both = set(task.splits) & set(task.validation)
-        if both:
-            raise ValueError(
-                f"task {task.name!r} chooses learning rates on {', '.join(both)}, which it also "
-                "reports; validate on another split."
-            )
+    return kind(**fitted(kind, values, place))

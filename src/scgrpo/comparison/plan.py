@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
+from scgrpo.comparison.kept import Asked, is_begun, refuse_other_model, refuse_other_run
 from scgrpo.evaluation.metrics import avg_at_k
 from scgrpo.evaluation.records import read_records, reward_matrix
 
@@ -23,12 +24,17 @@ class Step:
     name: str
     arguments: list[str]
     done: Path
-    """File that exists when it is done."""
+    """File that exists when it is done; records may then still be too few."""
     log: Path
     after: tuple[str, ...] = ()
     """Names of the steps that must be done before."""
     launcher: str = ""
     """What runs it in place of one Python process."""
+    asked: Asked | None = None
+    """What the records of an evaluation are to be."""
+
+    def is_done(self) -> bool:
+        return self.done.exists() if self.asked is None else self.asked.is_done()
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class TrainingRun:
     def config(self) -> dict[str, Any]:
         """Keys of the run's YAML."""
         comparison, task = self.comparison, self.task
-        settings = comparison.settings | task.settings | self.method.settings
+        settings = comparison.settings_of(task, self.method)
         named = ("model", "teacher_model")
         paths = {key: model_path(comparison, settings[key]) for key in named if key in settings}
         return {
@@ -66,10 +72,11 @@ class TrainingRun:
             "model": model_path(comparison, task.model),
             "output_dir": str(self.folder.parent),
             "name": self.folder.name,
-            "seed": self.seed,
-            "learning_rate": self.learning_rate,
             **settings,
             **paths,
+            # What the run's name says.
+            "seed": self.seed,
+            "learning_rate": self.learning_rate,
         }
 
     @property
@@ -87,8 +94,18 @@ class TrainingRun:
             launcher=self.comparison.launcher,
         )
 
+    def refuse_others(self) -> None:
+        """Refuse a run of this name that was begun otherwise.
+
+        Raises:
+            ValueError: naming the key, both values and the cure.
+        """
+        refuse_other_run(self.name, self.folder, self.config_file, self.config)
+
     def write_config(self) -> None:
-        """Put the YAML where the training step reads it."""
+        """Put the YAML where the training step reads it; that of a begun run stays."""
+        if is_begun(self.folder) and self.config_file.exists():
+            return
         self.config_file.parent.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
 
@@ -129,7 +146,9 @@ def evaluation(
     }
     arguments = ["evaluate", model, "-k", str(comparison.k), *_flags(flags)]
     log = comparison.folder / "logs" / f"evaluate_{name.replace('/', '_')}.log"
-    return Step(f"evaluate {name}", arguments, records, log, after)
+    untrained = model if name.split("/")[1] == BASE else None
+    asked = Asked(name, records, comparison.k, flags, untrained)
+    return Step(f"evaluate {name}", arguments, records, log, after, asked=asked)
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:
@@ -149,20 +168,41 @@ def model_path(comparison: Comparison, name: str) -> str:
 
 def model_steps(comparison: Comparison) -> list[Step]:
     """Builds of the models that are built, and evaluations of the untrained ones."""
+    return build_steps(comparison) + base_steps(comparison)
+
+
+def build_steps(comparison: Comparison) -> list[Step]:
+    """Builds of the models that are built."""
     steps = []
     for name, options in comparison.models.items():
-        folder = comparison.folder / "models" / name
+        folder = Path(model_path(comparison, name))
         arguments = ["build-base", str(folder), *_flags(options)]
         log = comparison.folder / "logs" / f"build_{name}.log"
         steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
-    for task in comparison.tasks.values():
-        for split in task.splits.items():
-            model = model_path(comparison, task.model)
-            records = base_records(comparison, task, split[0])
-            after = (f"build {task.model}",) if task.model in comparison.models else ()
-            name = f"{task.name}/{BASE}/{split[0]}"
-            steps.append(evaluation(comparison, task, name, model, split, records, after))
     return steps
+
+
+def base_steps(comparison: Comparison) -> list[Step]:
+    """Evaluations of the untrained models."""
+    return [s for task in comparison.tasks.values() for s in base_evaluations(comparison, task)]
+
+
+def base_evaluations(comparison: Comparison, task: TaskRow) -> list[Step]:
+    """Evaluations of the untrained model of a task, one a split."""
+    model = model_path(comparison, task.model)
+    after = (f"build {task.model}",) if task.model in comparison.models else ()
+    return [
+        evaluation(
+            comparison,
+            task,
+            f"{task.name}/{BASE}/{split[0]}",
+            model,
+            split,
+            base_records(comparison, task, split[0]),
+            after,
+        )
+        for split in task.splits.items()
+    ]
 
 
 def base_records(comparison: Comparison, task: TaskRow, split: str) -> Path:
@@ -180,22 +220,10 @@ def sweep_runs(comparison: Comparison) -> list[TrainingRun]:
         TrainingRun(comparison, task, method, seed, float(rate))
         for task in comparison.tasks.values()
         for method in comparison.methods.values()
-        if is_swept(comparison, method) and is_run(method, task)
+        if method.is_run_on(task) and comparison.is_swept(task, method)
         for rate in comparison.sweep.learning_rates
         for seed in comparison.sweep.seeds
     ]
-
-
-def is_swept(comparison: Comparison, method: MethodRow) -> bool:
-    """Whether a method's learning rate comes from its own sweep."""
-    given = {**comparison.settings, **method.settings}.get("learning_rate")
-    fixed = method.learning_rate or method.learning_rate_of or given
-    return bool(comparison.sweep.learning_rates) and not fixed
-
-
-def is_run(method: MethodRow, task: TaskRow) -> bool:
-    """Whether a method is run on a task."""
-    return method.tasks is None or task.name in method.tasks
 
 
 def validation_scores(
@@ -206,9 +234,9 @@ def validation_scores(
     for run in sweep_runs(comparison):
         if (run.task, run.method) != (task, method):
             continue
-        found = [run.records(split) for split in task.validation]
-        if found and all(path.exists() for path in found):
-            rewards = [reward_matrix(read_records(path))[1] for path in found]
+        steps = list(run.evaluations(task.validation.items()))
+        if steps and all(step.is_done() for step in steps):
+            rewards = [reward_matrix(read_records(step.done))[1] for step in steps]
             mean = sum(map(avg_at_k, rewards)) / len(rewards)
             scores.setdefault(run.learning_rate, []).append(mean)
     return {rate: sum(values) / len(values) for rate, values in scores.items()}
@@ -216,9 +244,9 @@ def validation_scores(
 
 def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> float | None:
     """The learning rate of a method on a task; None where its sweep is not done or failed."""
-    given = {**comparison.settings, **task.settings, **method.settings}.get("learning_rate")
-    if method.learning_rate is not None or (given is not None and not method.learning_rate_of):
-        return float(method.learning_rate or given)
+    given = comparison.given_rate(task, method)
+    if given is not None:
+        return given
     if method.learning_rate_of is not None:
         return learning_rate(comparison, task, comparison.methods[method.learning_rate_of])
     scores = validation_scores(comparison, task, method)
@@ -226,15 +254,52 @@ def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> f
     return min(scores, key=lambda rate: (-scores[rate], rate)) if scores else None
 
 
+def possible_rates(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[float]:
+    """The learning rates of which a method may get one on a task."""
+    owner = comparison.methods[method.learning_rate_of or method.name]
+    given = comparison.given_rate(task, owner)
+    return list(map(float, comparison.sweep.learning_rates)) if given is None else [given]
+
+
 def main_runs(comparison: Comparison) -> list[TrainingRun]:
     """The reported runs of all methods whose learning rate is known."""
     runs = []
     for task in comparison.tasks.values():
         for method in comparison.methods.values():
-            rate = learning_rate(comparison, task, method) if is_run(method, task) else None
+            rate = learning_rate(comparison, task, method) if method.is_run_on(task) else None
             if rate is not None:
                 runs += [TrainingRun(comparison, task, method, s, rate) for s in method.seed_list]
     return runs
+
+
+def refuse_others(comparison: Comparison) -> None:
+    """Refuse what is in the folder but was made otherwise than is asked for now.
+
+    All that may become part of the comparison counts, whichever learning rates are chosen.
+
+    Raises:
+        ValueError: naming what differs, both values and the cure.
+    """
+    for name, options in comparison.models.items():
+        refuse_other_model(name, Path(model_path(comparison, name)), options)
+    steps = base_steps(comparison)
+    for run in sweep_runs(comparison):
+        run.refuse_others()
+        steps += run.evaluations(run.task.validation.items())
+    for run in _possible_runs(comparison):
+        run.refuse_others()
+        steps += run.evaluations(run.task.splits.items())
+    for step in steps:
+        if step.asked is not None:
+            step.asked.refuse_others()
+
+
+def _possible_runs(comparison: Comparison) -> Iterator[TrainingRun]:
+    for task in comparison.tasks.values():
+        for method in filter(lambda row: row.is_run_on(task), comparison.methods.values()):
+            for rate in possible_rates(comparison, task, method):
+                for seed in method.seed_list:
+                    yield TrainingRun(comparison, task, method, seed, rate)
 
 
 def sweep_steps(comparison: Comparison) -> list[Step]:
@@ -253,7 +318,7 @@ def main_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
         (run.task.name, run.method.name)
         for run in sweep_runs(comparison)
         for step in run.evaluations(run.task.validation.items())
-        if step.name not in settled and not step.done.exists()
+        if step.name not in settled and not step.is_done()
     }
     runs = (
         run

@@ -1,7 +1,7 @@
 """What a comparison found: one record a run, from which every table and figure is made."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +12,9 @@ import numpy as np
 from scgrpo.comparison.config import Comparison
 from scgrpo.comparison.plan import (
     BASE,
+    Step,
     TrainingRun,
-    base_records,
+    base_evaluations,
     learning_rate,
     main_runs,
     sweep_runs,
@@ -59,15 +60,25 @@ class Row:
 def collect(comparison: Comparison) -> list[Record]:
     """One record for each evaluated run, the untrained models included."""
     records = []
+    shared = _SharedProblems()
     for task in comparison.tasks.values():
-        rewards = _rewards({s: base_records(comparison, task, s) for s in task.splits})
+        rewards = shared.rewards(task.name, task.splits, base_evaluations(comparison, task))
         if rewards is not None:
             records.append({"task": task.name, "method": BASE, "seed": None, "rewards": rewards})
     for run in main_runs(comparison):
-        rewards = _rewards({split: run.records(split) for split in run.task.splits})
+        splits = run.task.splits
+        rewards = shared.rewards(run.task.name, splits, list(run.evaluations(splits.items())))
         if rewards is not None:
             records.append(_record(run) | {"rewards": rewards})
     return records
+
+
+def unfinished(comparison: Comparison) -> list[str]:
+    """Names of the evaluations that have records, but fewer than are asked for."""
+    steps = [s for task in comparison.tasks.values() for s in base_evaluations(comparison, task)]
+    for run in main_runs(comparison):
+        steps += run.evaluations(run.task.splits.items())
+    return [step.name for step in steps if step.done.exists() and not step.is_done()]
 
 
 def collect_sweeps(comparison: Comparison) -> list[Record]:
@@ -157,6 +168,8 @@ def _row(
         for name, statistic in measures(results["k"]).items():
             value = float(np.mean([statistic(matrix) for matrix in own]))
             compared = baseline and method not in (BASE, results["baseline"])
+            if compared:
+                _refuse_unequal(own + matrices(baseline, split), f"{task}, {split}, {method}")
             difference = (
                 seeded_difference(matrices(baseline, split), own, statistic) if compared else None
             )
@@ -179,6 +192,16 @@ def _row(
     )
 
 
+def _refuse_unequal(found: Sequence[Rewards], place: str) -> None:
+    shapes = sorted({matrix.shape for matrix in found})
+    if len(shapes) > 1:
+        said = " and ".join(f"{problems} x {k}" for problems, k in shapes)
+        raise ValueError(
+            f"the runs of {place} and its baseline have unequal numbers of problems x samples "
+            f"({said}), so their difference cannot be paired; run the comparison again."
+        )
+
+
 def _record(run: TrainingRun) -> Record:
     logged = read_jsonl(run.folder / "metrics.jsonl")
     curves = {
@@ -196,14 +219,36 @@ def _record(run: TrainingRun) -> Record:
     }
 
 
-def _rewards(files: dict[str, Path]) -> dict[str, list[list[float]]] | None:
-    if not files or not all(path.exists() for path in files.values()):
-        return None
-    found = {}
-    for split, path in files.items():
-        _, matrix = reward_matrix(read_records(path))
-        found[split] = [[int(v) if v in (0, 1) else round(v, 4) for v in row] for row in matrix]
-    return found
+class _SharedProblems:
+    """Rewards of runs on the same problems in the same order, for paired differences."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], tuple[Path, list[str]]] = {}
+
+    def rewards(
+        self, task: str, splits: Iterable[str], steps: Sequence[Step]
+    ) -> dict[str, list[list[float]]] | None:
+        """Rewards by split, one row a problem; None where an evaluation is not done."""
+        if not steps or not all(step.is_done() for step in steps):
+            return None
+        found = {}
+        for split, step in zip(splits, steps, strict=True):
+            matrix = self._in_order((task, split), step.done)
+            found[split] = [[int(v) if v in (0, 1) else round(v, 4) for v in row] for row in matrix]
+        return found
+
+    def _in_order(self, key: tuple[str, str], path: Path) -> Rewards:
+        ids, matrix = reward_matrix(read_records(path))
+        first, order = self._first.setdefault(key, (path, ids))
+        if set(ids) != set(order):
+            other = min(set(ids) ^ set(order))
+            raise ValueError(
+                f"{path} and {first} hold other problems ({other!r} is in one of them only), so "
+                "their difference cannot be paired; delete the file that is out of date and run "
+                "the comparison again."
+            )
+        places = {problem: place for place, problem in enumerate(ids)}
+        return matrix[[places[problem] for problem in order]]
 
 
 def _short(value: float) -> float:
