@@ -9,6 +9,7 @@ from tokenizers import models
 from scgrpo.config import ADVANTAGES, TEACHERS, USES
 from scgrpo.teachers.scoring import Policy, ScoreRequest, find_backbone
 from scgrpo.trainer.memory import Remembered, TrajectoryMemory
+from tests.method import oracle
 from tests.teachers.test_scoring import dense_kl
 from tests.trainer.runs import config, trainer
 from tests.trainer.test_credit import one_step
@@ -187,7 +188,10 @@ def test_memory_keeps_the_latest_and_forgets_the_old():
     memory.add("x", [entry(0, 1), entry(0, 2)])
     memory.add("x", [entry(5, 3)])
     assert [r.step for r in memory.recall("x", 5)] == [5, 0]
+    # The age limit is the last step at which a rollout is still recalled.
+    assert [r.completion_ids for r in memory.recall("x", 10)] == [[3], [2]]
     assert [r.completion_ids for r in memory.recall("x", 11)] == [[3]]
+    assert [r.completion_ids for r in memory.recall("x", 15)] == [[3]]
     assert memory.recall("x", 16) == [] and memory.recall("y", 0) == []
     memory.forget(16)
     assert len(memory) == 0 and memory.kept == {}
@@ -217,13 +221,13 @@ def test_memory_of_a_checkpoint_without_masks_is_read():
     assert memory.kept == {"x": [Remembered(0, [1, 2], 2, mask=None)]}
 
 
-def first_pass_only(folder, problems=4):
-    """Each problem's rollouts are verified at its first visit and never again."""
+def first_pass_only(folder, never=(), problems=4):
+    """Each problem's rollouts are verified at its first visit and not again, or never at all."""
     seen = set()
 
     def reward(prompts, completions, **_):
         names = [p[-1]["content"] for p in prompts]
-        rewards = [float(i % 8 < 4 and n not in seen) for i, n in enumerate(names)]
+        rewards = [float(i % 8 < 4 and n not in (*seen, *never)) for i, n in enumerate(names)]
         seen.update(names)
         return rewards
 
@@ -251,14 +255,30 @@ def test_an_unsolved_group_is_shown_an_earlier_verified_rollout(tmp_path):
 
 
 def test_agreement_with_a_verified_reference_is_rewarded(tmp_path):
-    """Where the reference is verified, a small D earns more, where it failed a large one does."""
-    records, _ = first_pass_only(tmp_path)
-    later = [r for r in records if r["step"] == 1]
-    for group in {r["group"] for r in later}:
-        rows = [r for r in later if r["group"] == group]
-        score = torch.tensor([sum(r["kl"]) / len(r["kl"]) for r in rows])
-        advantage = torch.tensor([r["advantage"] for r in rows])
-        longest = min(len(r["kl"]) for r in rows)
-        if longest == max(len(r["kl"]) for r in rows):  # else s_i is a mean over a part
-            assert torch.corrcoef(torch.stack([score, advantage]))[0, 1] < -0.99
-        assert advantage.abs().max() > 0
+    """s_i by hand: a remembered reference is verified and rewards a small one, a failed a large."""
+    never = ("Q2c", "Q3d")
+    records, _ = first_pass_only(tmp_path, never)
+    earlier = [r for r in records if r["step"] == 0 and r["reward"] == 1.0]
+    signs = []
+    for group in range(4):
+        rows = [r for r in records if r["step"] == 1 and r["group"] == group]
+        assert {(r["reward"], r["route"]) for r in rows} == {(0.0, "none")}
+        failed = rows[0]["prompt"] in never
+        scores = []
+        for r in rows:
+            if r["kl"] is None:  # the group's shared reference itself
+                assert failed
+                scores.append(None)
+                continue
+            (length,) = {
+                len(e["completion_ids"])
+                for e in ([rows[r["reference"]]] if failed else earlier)
+                if failed or (e["prompt"], e["completion"]) == (r["prompt"], r["reference_text"])
+            }
+            scores.append(oracle.diversity_score(r["kl"], [True] * len(r["kl"]), length))
+        assert scores.count(None) == failed
+        signs.append(1 if failed else -1)
+        expected = [signs[-1] * a for a in oracle.diversity_advantage(scores, alpha=0.1)]
+        assert [r["advantage"] for r in rows] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert max(expected) > 0.05 and min(expected) < -0.05
+    assert sorted(signs) == [-1, -1, 1, 1]
