@@ -76,6 +76,7 @@ def trainer_of(folder, preset, **overrides):
     data = data.add_column("demonstration", [f"{2 * i} aei {i}" for i in range(len(data))])
     run = trainer(args, reward=scripted, model=str(folder / "policy"), train_dataset=data)
     run.model.train()
+    of_different_lengths(run)
     run.state.global_step = STEP
     torch.manual_seed(2)
     with torch.no_grad():
@@ -83,6 +84,18 @@ def trainer_of(folder, preset, **overrides):
             weight += 0.02 * torch.randn_like(weight)
     run.current_gradient_accumulation_steps = run.args.gradient_accumulation_steps
     return run, rewards
+
+
+def of_different_lengths(run):
+    """Cut what is sampled: a random policy hardly ever ends by itself."""
+    generate = run._generate_single_turn
+
+    def shortened(*args, **kwargs):
+        completions, _ = generate(*args, **kwargs)
+        end = tiny_tokenizer().eos_token_id
+        return [[*ids[: 2 + 5 * i % 7], end] for i, ids in enumerate(completions)], None
+
+    run._generate_single_turn = shortened
 
 
 def sampled(run, rewards, meaning, monkeypatch):
