@@ -4,9 +4,10 @@ Written from docs/method.md and docs/presets.md: nothing here reads the fields o
 the library. Gradients are with respect to the student's logits; the chain rule below them is
 autograd's.
 
-REINFORCE++: arXiv 2501.03262, the token-level advantage with the k1 KL in the reward, its
-normalisation over the global batch, and the PPO clip. OPSD: arXiv 2601.18734, full-vocabulary
-divergence along the student's rollouts with per-token point-wise clipping.
+REINFORCE++: arXiv 2501.03262, Eq. 8 (advantage), 9 (KL in the reward) and 10 (normalisation over
+the batch), numbered as the documentation of RLinf 0.2 quotes them. OPSD: arXiv 2601.18734, the
+divergence over the full vocabulary along the student's rollouts; a token is clipped after that sum,
+as docs/presets.md says.
 """
 
 from dataclasses import dataclass, field, replace

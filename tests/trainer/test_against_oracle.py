@@ -28,6 +28,7 @@ SIZE, STEP, TEMPERATURE = 4, 40, 0.9
 ROLLOUTS = SIZE * len(REWARDS)
 # With a random policy, the presets' own values would leave these terms with next to no gradient.
 LOUDER = {"reinforce++": {"reward_kl": 0.2}, "opsd": {"divergence_clip": 1.0}}
+FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling"}
 MATRICES = (
     "lm_head.weight",
     "model.layers.0.mlp.down_proj.weight",
@@ -48,8 +49,7 @@ def folder(tmp_path_factory):
 def meaning_of(preset):
     """The preset as the oracle knows it, with the louder terms."""
     meaning, louder = MEANINGS[preset], LOUDER.get(preset, {})
-    names = {"reward_kl": "reward_kl", "divergence_clip": "ceiling"}
-    return replace(meaning, **{names[name]: value for name, value in louder.items()})
+    return replace(meaning, **{FIELDS[name]: value for name, value in louder.items()})
 
 
 def trainer_of(folder, preset, **overrides):
@@ -258,6 +258,9 @@ def check_presence(meaning, seen):
 
 def test_every_preset_has_an_oracle():
     assert set(MEANINGS) == set(PRESETS)
+    for preset, louder in LOUDER.items():
+        for name in louder:
+            assert PRESETS[preset]()[name] == getattr(MEANINGS[preset], FIELDS[name])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
