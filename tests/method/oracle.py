@@ -14,15 +14,18 @@ def verified(reward, solve_threshold=1.0):
     return [(not math.isnan(r)) and r >= solve_threshold for r in reward]
 
 
-def route(reward, reference_set, solve_threshold=1.0):
-    """Route of one group, section 4; NaN rewards are unscored."""
+def route(reward, reference_set, solve_threshold=1.0, remembered=0):
+    """Route of one group, section 4; NaN rewards are unscored.
+
+    A lone verified rollout makes a partial group where others are remembered from earlier steps.
+    """
     scored = [r for r in reward if not math.isnan(r)]
     if not scored:
         return PLAIN
     n_c, size = sum(verified(scored, solve_threshold)), len(scored)
     solves_some = {
-        "partial": 2 <= n_c < size,
-        "partial+none": 2 <= n_c < size,
+        "partial": 1 <= n_c < size and n_c + remembered >= 2,
+        "partial+none": 1 <= n_c < size and n_c + remembered >= 2,
         "any-partial": n_c >= 1,
         "all-correct": n_c == size and size >= 2,
         "all": n_c >= 1,

@@ -1,18 +1,39 @@
 """Each preset's loss and gradient, as the trainer makes them, against float64 loops.
 
-The oracle gets the logits of student and teacher and nothing else of ours: rewards to advantages,
-D to weights, the loss, and its gradient with respect to the output head by hand.
+The oracle (`preset_oracle.py`) takes from the trainer the rollouts that it sampled, their rewards
+and which references were drawn (`sampled` checks that these could be drawn), and from float64
+copies of the models their logits. Teacher prompts, routes, D, thresholds, weights, advantages, loss
+and gradient are its own. Weight matrices get their gradient through autograd in float64.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+from scgrpo.presets import PRESETS
+from scgrpo.trainer import lessons
 from tests.method import oracle
-from tests.trainer.runs import config, trainer, vowels
+from tests.trainer import preset_oracle
+from tests.trainer.preset_oracle import MEANINGS, Seen, logp_of
+from tests.trainer.runs import config, trainer
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
-ROLLOUTS, GROUP = 16, 8
+# n_c = 0 twice (once with a remembered rollout, for sc-grpo-memory), 1, 3, and all of the group.
+REWARDS = [[0, 0.5, 0, 0.25], [0.5, 0, 0, 0], [1, 0, 0.5, 0], [1, 1, 0, 1], [1, 1, 1, 1]]
+EARLIER = [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+SIZE, STEP, TEMPERATURE = 4, 40, 0.9
+ROLLOUTS = SIZE * len(REWARDS)
+# With a random policy, the presets' own values would leave these terms with next to no gradient.
+LOUDER = {"reinforce++": {"reward_kl": 0.2}, "opsd": {"divergence_clip": 1.0}}
+FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling"}
+MATRICES = (
+    "lm_head.weight",
+    "model.layers.0.mlp.down_proj.weight",
+    "model.layers.1.self_attn.q_proj.weight",
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,218 +46,267 @@ def folder(tmp_path_factory):
     return place
 
 
-def prepared(folder, preset, **overrides):
-    """A trainer and a micro-batch whose sampling log-probs differ from the present ones."""
+def meaning_of(preset):
+    """The preset as the oracle knows it, with the louder terms."""
+    meaning, louder = MEANINGS[preset], LOUDER.get(preset, {})
+    return replace(meaning, **{FIELDS[name]: value for name, value in louder.items()})
+
+
+def trainer_of(folder, preset, **overrides):
+    """A trainer at a step within the warm-up, whose policy is no longer the initial one."""
+    rewards = [r for group in REWARDS for r in group]
+
+    def scripted(completions, **_):
+        return [float(r) for r in rewards[: len(completions)]]
+
     args = config(
         folder / "run",
         preset,
-        per_device_train_batch_size=ROLLOUTS,
-        temperature=0.9,
-        epsilon=0.1,
-        reward_kl=0.2 if preset == "reinforce++" else 0.0,
-        dynamic_sampling=False,
-        **({"teacher_model": str(folder / "teacher")} if preset == "opd" else {}),
-        **overrides,
+        **{
+            "per_device_train_batch_size": ROLLOUTS,
+            "num_generations": SIZE,
+            "max_completion_length": 10,
+            "temperature": TEMPERATURE,
+            **({"teacher_model": str(folder / "teacher")} if preset == "opd" else {}),
+            **LOUDER.get(preset, {}),
+            **overrides,
+        },
     )
     data = tiny_dataset()
     data = data.add_column("demonstration", [f"{2 * i} aei {i}" for i in range(len(data))])
-    run = trainer(args, model=str(folder / "policy"), train_dataset=data)
+    run = trainer(args, reward=scripted, model=str(folder / "policy"), train_dataset=data)
     run.model.train()
-    if preset in ("reinforce++", "opsd"):  # else policy and initial policy would be the same
-        with torch.no_grad():
-            for weight in run.model.parameters():
-                weight += 0.02 * torch.randn_like(weight)
-    run.current_gradient_accumulation_steps = 1
-    inputs = dict(run._prepare_inputs(next(iter(run.get_train_dataloader()))))
-    return run, inputs
+    of_different_lengths(run)
+    run.state.global_step = STEP
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for weight in run.model.parameters():
+            weight += 0.02 * torch.randn_like(weight)
+    run.current_gradient_accumulation_steps = run.args.gradient_accumulation_steps
+    return run, rewards
 
 
-def dense(model, prompts, completions, temperature):
-    """Logits / T that predict the completions, float64, and the hidden states behind them."""
-    found = []
-    for prompt, completion in zip(prompts, completions, strict=True):
-        ids = torch.tensor([[*prompt, *completion]])
-        with torch.no_grad():
-            out = model(input_ids=ids, output_hidden_states=True)
-        rows = slice(len(prompt) - 1, -1)
-        found.append((out.logits[0, rows].double().numpy(), out.hidden_states[-1][0, rows].numpy()))
-    return found
+def of_different_lengths(run):
+    """Cut what is sampled: a random policy hardly ever ends by itself."""
+    generate = run._generate_single_turn
+
+    def shortened(*args, **kwargs):
+        completions, _ = generate(*args, **kwargs)
+        end = tiny_tokenizer().eos_token_id
+        return [[*ids[: 2 + 5 * i % 7], end] for i, ids in enumerate(completions)], None
+
+    run._generate_single_turn = shortened
 
 
-def ids_of(inputs, name):
-    pairs = zip(inputs[f"{name}_ids"].tolist(), inputs[f"{name}_mask"].tolist(), strict=True)
-    return [[i for i, kept in zip(ids, mask, strict=True) if kept] for ids, mask in pairs]
+def sampled(run, rewards, meaning, monkeypatch):
+    """Micro-batches, the references `[row]` that were drawn, and those remembered by group."""
+    problems = next(iter(run.get_train_dataloader()))
+    remembered = [[] for _ in REWARDS]
+    if meaning.memory:
+        now = list(rewards)
+        rewards[:] = [r for group in EARLIER for r in group]
+        run.state.global_step = STEP - 30
+        run._prepare_inputs(problems)
+        texts = list(run._rollouts.completion_ids)
+        for group in range(len(REWARDS)):
+            kept = run._credit.teacher.memory.kept.get(str(problems[group * SIZE]["prompt"]), [])
+            remembered[group] = [entry.completion_ids for entry in kept]
+            verified = [texts[group * SIZE + i] for i, r in enumerate(EARLIER[group]) if r == 1]
+            assert sorted(remembered[group]) == sorted(verified)
+        rewards[:], run.state.global_step = now, STEP
+    draws = []
+
+    def draw(*args, **kwargs):
+        draws.append(drawn_by(*args, **kwargs))
+        return draws[-1]
+
+    drawn_by = lessons.draw_references
+    monkeypatch.setattr(lessons, "draw_references", draw)
+    run._prepare_inputs(problems)
+    drawn = draws[-1].flatten(0, 1).tolist() if draws else [[]] * ROLLOUTS
+    drawn = [[j for j in references if j >= 0] for references in drawn]
+    return [dict(m) for m in run._buffered_inputs], drawn, remembered
 
 
-def taught(run, inputs):
-    """Teacher's logits for each rollout that has one."""
-    lengths = inputs["teacher_prompt_length"].tolist()
-    shown = [ids[:n] for ids, n in zip(inputs["teacher_prompt_ids"].tolist(), lengths, strict=True)]
-    teacher = run._credit.use.teacher
-    completions = ids_of(inputs, "completion")
-    return [
-        dense(teacher.model, [p], [c], run.temperature)[0][0] if p else None
-        for p, c in zip(shown, completions, strict=True)
-    ]
+def check_drawn(meaning, seen, drawn):
+    """References are those that section 4 allows, as many and as different as there are."""
+    for group, route, remembered in zip(
+        seen.groups, seen.routes(meaning), seen.remembered, strict=True
+    ):
+        solved = [j for j, i in enumerate(group) if seen.rewards[i] >= 1.0]
+        memory = [SIZE + j for j in range(remembered)]
+        shared = {j for i in group for j in drawn[i]}
+        for place, row in enumerate(group):
+            if route == oracle.PARTIAL:
+                allowed = [j for j in solved if j != place] + memory
+            elif route == oracle.NONE:
+                # One reference for all of them, which has none itself.
+                allowed = memory or [j for j in range(SIZE) if j != place and j in shared]
+                assert memory or len(shared) == 1
+            else:
+                allowed = []
+            assert set(drawn[row]) <= set(allowed)
+            assert len(set(drawn[row])) == len(drawn[row]) == min(meaning.references, len(allowed))
 
 
-def expected_advantages(run, inputs, completions, old):
-    """Per-token advantages `[row][t]` from the rewards, in the order of the shuffled batch."""
-    method = run.args.method
-    order = inputs["rollout_row"].tolist()
-    rewards = run._rollouts.reward_per_func[:, 0].tolist()
-    if method.advantage == "none":
-        return [[0.0] * len(c) for c in completions]
-    if method.advantage == "whitened":
-        initial = dense(run.ref_model, ids_of(inputs, "prompt"), completions, run.temperature)
-        returns = []
-        for row, (c, logps, (logits, _)) in enumerate(zip(completions, old, initial, strict=True)):
-            start = [oracle.softmax(z, run.temperature)[t] for z, t in zip(logits, c, strict=True)]
-            kl = [a - b for a, b in zip(logps, start, strict=True)]
-            returns.append(
-                oracle.token_returns(
-                    rewards[order[row]], kl, [True] * len(c), method.reward_kl, 1.0
-                )
-            )
-        return oracle.whitened(returns, [[True] * len(c) for c in completions])
-    by_rollout = []
-    for first in range(0, ROLLOUTS, GROUP):
-        # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
-        by_rollout += oracle.group_advantage(rewards[first : first + GROUP], eps=1e-4)
-    return [[by_rollout[order[row]]] * len(c) for row, c in enumerate(completions)]
+def in_float64(place):
+    return AutoModelForCausalLM.from_pretrained(place).double().eval()
 
 
-def reward_diversity(run, inputs, completions, divergences, advantages):
-    """Replace the advantages of groups without a verified rollout (section 4)."""
-    order = inputs["rollout_row"].tolist()
-    rewards = run._rollouts.reward_per_func[:, 0].tolist()
-    references = dict(zip(order, inputs["reference"].tolist(), strict=True))
-    by_rollout = {order[row]: kl for row, kl in divergences.items()}
-    lengths = {order[row]: len(c) for row, c in enumerate(completions)}
-    for first in range(0, ROLLOUTS, GROUP):
-        group = range(first, first + GROUP)
-        if max(rewards[i] for i in group) >= 1.0 or run.args.reference_set == "partial":
-            continue
-        scores = []
-        for i in group:
-            kl = by_rollout.get(i)
-            length = lengths[references[i]] if kl else 0
-            scores.append(oracle.diversity_score(kl, [True] * len(kl), length) if kl else None)
-        for i, a in zip(group, oracle.diversity_advantage(scores), strict=True):
-            row = order.index(i)
-            advantages[row] = [a] * len(completions[row])
+def logits_of(model, prompt, completion):
+    """Logits `(T, V)` that predict a completion, before the temperature."""
+    ids = torch.tensor([[*prompt, *completion]])
+    return model(input_ids=ids).logits[0, len(prompt) - 1 : -1]
 
 
-def oracle_loss(run, inputs, weights, divergences, teachers):
-    """Loss, and its gradient with respect to the output head."""
-    args, method, temperature = run.args, run.args.method, run.temperature
-    prompts, completions = ids_of(inputs, "prompt"), ids_of(inputs, "completion")
-    student = dense(run.model, prompts, completions, temperature)
-    old = [
-        row[: len(c)]
-        for row, c in zip(inputs["old_per_token_logps"].tolist(), completions, strict=True)
-    ]
-    sampled = run._sampled_logps  # those under which the returns were computed
-    advantages = expected_advantages(run, inputs, completions, sampled)
-    if divergences:
-        reward_diversity(run, inputs, completions, divergences, advantages)
-    high = args.epsilon if args.epsilon_high is None else args.epsilon_high
-    tokens = sum(map(len, completions))
-    losses, head_gradient = [], np.zeros(run.model.lm_head.weight.shape)
-    for row, (completion, (logits, hidden)) in enumerate(zip(completions, student, strict=True)):
-        scale = 1 / tokens if args.loss_type == "dapo" else 1 / (len(completion) * len(completions))
-        for t, token in enumerate(completion):
-            logp = oracle.softmax(logits[t], temperature)[token]
-            credit = advantages[row][t] * weights[row][t]
-            loss = oracle.surrogate(logp, old[row][t], credit, args.epsilon, high)
-            gradient = np.array(
-                oracle.surrogate_gradient(
-                    logits[t], token, old[row][t], credit, args.epsilon, high, temperature
-                )
-            )
-            if teachers is not None and teachers[row] is not None:
-                pair = (teachers[row][t], logits[t], method.divergence, method.divergence_beta)
-                divergence = oracle.divergence(*pair, temperature)
-                clip = method.divergence_clip
-                slope = 0.0 if clip is not None and divergence > clip else 1.0
-                loss += method.loss_coefficient * (divergence if slope else clip)
-                gradient += (slope * method.loss_coefficient) * np.array(
-                    oracle.divergence_gradient(*pair, temperature)
-                )
-            losses.append(scale * loss)
-            head_gradient += scale * np.outer(gradient, hidden[t])
-    return sum(losses), head_gradient
+def numbers(model, prompt, completion):
+    with torch.no_grad():
+        return logits_of(model, prompt, completion).double().numpy()
 
 
-def expected_weights(run, inputs, completions):
-    """f(D) from dense logits, the references being those that were drawn; and D by row."""
-    ones = [[1.0] * len(c) for c in completions]
-    if run.args.use != "weight":
-        return ones, {}
-    active, references = inputs["credit_active"], inputs["reference"].tolist()
-    prompts, builder = ids_of(inputs, "prompt"), run._credit.teacher.prompts
-    place = {r: i for i, r in enumerate(inputs["rollout_row"].tolist())}
-    divergences = {}
-    for row, reference in enumerate(references):
-        if reference < 0:
-            continue
-        completion = completions[row]
-        shown = builder.build(
-            run._rollouts.prompts[inputs["rollout_row"][row]],
-            prompts[row],
-            completions[place[reference]],
-            len(completion),
-        ).ids
-        (p, _), (q, _) = (
-            dense(run.model, [prompt], [completion], run.temperature)[0]
-            for prompt in (shown, prompts[row])
-        )
-        divergences[row] = [
-            oracle.divergence(a, b, temperature=run.temperature) for a, b in zip(p, q, strict=True)
+def prompt_of(messages, shown=None):
+    """Token ids of a prompt, behind a system message that shows a reference."""
+    tokenizer = tiny_tokenizer()
+    system = [] if shown is None else [{"role": "system", "content": shown}]
+    text = tokenizer.apply_chat_template(
+        [*system, *messages], add_generation_prompt=True, tokenize=False
+    )
+    return tokenizer(text)["input_ids"]
+
+
+def seen_by_oracle(folder, run, meaning, drawn, remembered):
+    """Everything that the oracle gets, and a differentiable float64 copy of the policy."""
+    rollouts = run._rollouts
+    policy = in_float64(folder / "policy")
+    policy.load_state_dict(run.model.state_dict())
+    loaded = in_float64(folder / ("teacher" if meaning.teacher == "model" else "policy"))
+    completions, prompts = rollouts.completion_ids, rollouts.prompts
+    decode = tiny_tokenizer().decode
+    taught, lengths = [], []
+    for row, (messages, completion) in enumerate(zip(prompts, completions, strict=True)):
+        first = row // SIZE * SIZE
+        references = [
+            completions[first + j] if j < SIZE else remembered[row // SIZE][j - SIZE]
+            for j in drawn[row]
         ]
-    assert divergences and set(divergences) == set(active.any(1).nonzero()[:, 0].tolist())
-    values = [d for row in divergences.values() for d in row]
-    c = oracle.threshold(values, run.args.threshold_percentile)
-    weights = [
-        [oracle.weight(d, c) for d in divergences[row]] if row in divergences else ones[row]
-        for row in range(len(completions))
-    ]
-    return weights, divergences
+        shown = [decode(ids, skip_special_tokens=True) for ids in references]
+        if meaning.teacher == "demonstration":
+            shown = [rollouts.rows[row]["demonstration"]]
+        teacher = loaded if meaning.frozen or meaning.teacher == "model" else policy
+        contexts = [None] if meaning.teacher == "model" else shown
+        taught.append([numbers(teacher, prompt_of(messages, s), completion) for s in contexts])
+        lengths.append(len(references[0]) if references else 0)
+    pairs = [(prompt_of(m), c) for m, c in zip(prompts, completions, strict=True)]
+    student = [numbers(policy, *pair) for pair in pairs]
+    now = [logp_of(q, c, TEMPERATURE) for q, (_, c) in zip(student, pairs, strict=True)]
+    noise = np.random.default_rng(0)
+    seen = Seen(
+        size=SIZE,
+        rewards=rollouts.reward_per_func[:, 0].tolist(),
+        completions=completions,
+        student=student,
+        # Ratios on both sides of the clipping range, as in a second iteration.
+        old=[x + 0.2 * noise.standard_normal(len(x)) for x in now],
+        sampled=now,
+        initial=[numbers(loaded, *pair) for pair in pairs] if meaning.reward_kl else [],
+        taught=taught,
+        reference_length=lengths,
+        remembered=[len(known) for known in remembered],
+        temperature=TEMPERATURE,
+    )
+    return seen, policy, pairs
 
 
-PRESETS = [
-    "grpo", "dapo", "reinforce++", "opsd", "opd", "sc-grpo-partial", "sc-grpo",
-    "sc-grpo-p50",    "grpo+fkl", "grpo+rkl", "grpo+bikl",
-]  # fmt: skip
+def through_the_model(policy, pairs, gradients):
+    """Gradients of the weight matrices, from those of the logits."""
+    rows = list(gradients)
+    logits = torch.cat([logits_of(policy, *pairs[row]) for row in rows])
+    upstream = torch.from_numpy(np.concatenate([gradients[row] for row in rows]))
+    wanted = [policy.get_parameter(name) for name in MATRICES]
+    return torch.autograd.grad(logits, wanted, upstream.to(logits.dtype))
+
+
+def compare(run, seen, inputs, policy, pairs, expected, gradients):
+    """The trainer's loss and gradients of a micro-batch, with the oracle's."""
+    inputs["old_per_token_logps"] = torch.zeros(inputs["completion_ids"].shape)
+    for row, i in enumerate(inputs["rollout_row"].tolist()):
+        inputs["old_per_token_logps"][row, : len(seen.old[i])] = torch.tensor(seen.old[i])
+    loss = run._compute_loss(run.model, inputs)
+    assert loss.item() == pytest.approx(expected, rel=1e-4, abs=2e-6)
+    found = torch.autograd.grad(loss, [run.model.get_parameter(name) for name in MATRICES])
+    for ours, its in zip(found, through_the_model(policy, pairs, gradients), strict=True):
+        assert its.abs().max() > 1e-4
+        np.testing.assert_allclose(
+            ours.numpy(), its.numpy(), rtol=2e-3, atol=1e-4 * its.abs().max().item()
+        )
+
+
+def check_presence(meaning, seen):
+    """Groups with each number of verified rollouts are there, and those that should are taught."""
+    assert [sum(seen.rewards[i] >= 1.0 for i in group) for group in seen.groups] == [0, 0, 1, 3, 4]
+    taught = [any(seen.taught[i] for i in group) for group in seen.groups]
+    every = {
+        "partial": [0, 0, meaning.memory > 0, 1, 0],
+        "partial+none": [1, 1, meaning.memory > 0, 1, 0],
+        "any-partial": [0, 0, 1, 1, 1],
+        "all-correct": [0, 0, 0, 0, 1],
+        "all": [1, 1, 1, 1, 1],
+        "": [bool(meaning.teacher)] * len(taught),
+    }
+    assert taught == [bool(x) for x in every[meaning.routes]]
+
+
+def test_every_preset_has_an_oracle():
+    assert set(MEANINGS) == set(PRESETS)
+    for preset, louder in LOUDER.items():
+        for name in louder:
+            assert PRESETS[preset]()[name] == getattr(MEANINGS[preset], FIELDS[name])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_loss_and_gradient(folder, preset):
-    overrides = {"divergence_clip": 0.5} if preset == "opsd" else {}
-    run, inputs = prepared(folder, preset, **overrides)
-    run.model.eval()
-    completions = ids_of(inputs, "completion")
-    student = dense(run.model, ids_of(inputs, "prompt"), completions, run.temperature)
-    torch.manual_seed(1)
-    logps = torch.zeros(inputs["completion_ids"].shape)
-    for row, (c, (logits, _)) in enumerate(zip(completions, student, strict=True)):
-        own = [oracle.softmax(z, run.temperature)[t] for z, t in zip(logits, c, strict=True)]
-        logps[row, : len(c)] = torch.tensor(own)
-    run._sampled_logps = [logps[row, : len(c)].tolist() for row, c in enumerate(completions)]
-    # Ratios on both sides of the clipping range, as in a second iteration.
-    inputs["old_per_token_logps"] = logps + 0.2 * torch.randn_like(logps)
-    weights, divergences = expected_weights(run, inputs, completions)
-    teachers = taught(run, inputs) if run.args.use == "loss" else None
-    if teachers is not None:
-        assert sum(t is not None for t in teachers) >= (ROLLOUTS if "opd" in preset else 1)
-    expected, head_gradient = oracle_loss(run, inputs, weights, divergences, teachers)
-    loss = run._compute_loss(run.model, inputs)
-    assert loss.item() == pytest.approx(expected, rel=1e-4, abs=2e-6)
-    found = torch.autograd.grad(loss, run.model.lm_head.weight)[0]
-    assert found.abs().max() > 1e-4
-    np.testing.assert_allclose(found.numpy(), head_gradient, rtol=2e-3, atol=2e-6)
+def test_loss_and_gradient(folder, preset, monkeypatch):
+    meaning = meaning_of(preset)
+    run, rewards = trainer_of(folder, preset)
+    (inputs,), drawn, remembered = sampled(run, rewards, meaning, monkeypatch)
+    seen, policy, pairs = seen_by_oracle(folder, run, meaning, drawn, remembered)
+    if meaning.teacher == "self":
+        check_drawn(meaning, seen, drawn)
+    if preset != "dapo":
+        check_presence(meaning, seen)
+    rows = inputs["rollout_row"].tolist()
+    expected, gradients = preset_oracle.loss_and_gradient(
+        meaning, seen, rows, of_step=rows, warmed_share=STEP / 100
+    )
+    compare(run, seen, inputs, policy, pairs, expected, gradients)
+    if meaning.ceiling is not None:
+        clipped = [
+            oracle.divergence(p, q, meaning.added, temperature=TEMPERATURE) > meaning.ceiling
+            for row in rows
+            for p, q in zip(seen.taught[row][0], seen.student[row], strict=True)
+        ]
+        assert 0.2 < np.mean(clipped) < 0.8
+    if meaning.reward_kl:
+        kl = np.concatenate([preset_oracle.kl_to_initial(seen, row) for row in rows])
+        assert run._metrics["train"]["reward_kl"][-1] == pytest.approx(kl.mean(), rel=1e-4)
+        assert abs(kl.mean()) > 1e-3
 
 
-def test_the_rewards_are_worth_testing():
-    """Vowels solve some and fail some; otherwise these tests would compare zeros."""
-    assert {vowels([c])[0] for c in ("aaaa", "zzzz")} == {0.0, 1.0}
+@pytest.mark.parametrize("mean", ["tokens", "rollouts"])
+@pytest.mark.parametrize("preset", ["grpo", "grpo+fkl", "sc-grpo"])
+def test_micro_batches_of_an_accumulated_step(folder, preset, mean, monkeypatch):
+    """Two optimizer steps of two micro-batches each, out of one generation batch."""
+    meaning = replace(MEANINGS[preset], mean=mean)
+    run, rewards = trainer_of(
+        folder, preset, loss_type="dapo" if mean == "tokens" else "grpo",
+        per_device_train_batch_size=ROLLOUTS // 4, gradient_accumulation_steps=2,
+        steps_per_generation=4,
+    )  # fmt: skip
+    batches, drawn, remembered = sampled(run, rewards, meaning, monkeypatch)
+    seen, policy, pairs = seen_by_oracle(folder, run, meaning, drawn, remembered)
+    rows = [m["rollout_row"].tolist() for m in batches]
+    for place in (0, 1, 3):
+        first = place // 2 * 2
+        expected, gradients = preset_oracle.loss_and_gradient(
+            meaning, seen, rows[place], of_step=rows[first] + rows[first + 1], whole_step=2
+        )
+        compare(run, seen, batches[place], policy, pairs, expected, gradients)

@@ -95,6 +95,24 @@ def test_nothing_to_replace_is_trls_own_dapo(tmp_path):
     assert_same_run(ours, trl_run(args, ranked))
 
 
+def test_only_the_verifier_says_which_groups_teach(tmp_path):
+    """Rewards of another function differ in every group, in the column before the verifier's."""
+
+    def style(prompts, **_):
+        return [i % GROUP / GROUP for i in range(len(prompts))]
+
+    def solved(prompts, **_):
+        return mixed(prompts, "bdfhjlnp")
+
+    args = config(tmp_path, "dapo", max_steps=1, verifier="solved")
+    run = trainer(args, reward=[style, solved])
+    run.train()
+    assert run.state.log_history[0]["sampling/rounds"] >= 1
+    assert {letter_of(prompt) for prompt in run._rollouts.prompts} <= set("bdfhjlnp")
+    differs = run._rollouts.reward_per_func.view(4, GROUP, 2).std(1) > 0
+    assert differs.all()
+
+
 def test_a_short_batch_is_masked_and_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         records, logged, run = step_of(tmp_path, "b")

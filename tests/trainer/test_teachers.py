@@ -187,7 +187,10 @@ def test_memory_keeps_the_latest_and_forgets_the_old():
     memory.add("x", [entry(0, 1), entry(0, 2)])
     memory.add("x", [entry(5, 3)])
     assert [r.step for r in memory.recall("x", 5)] == [5, 0]
+    # The age limit is the last step at which a rollout is still recalled.
+    assert [r.completion_ids for r in memory.recall("x", 10)] == [[3], [2]]
     assert [r.completion_ids for r in memory.recall("x", 11)] == [[3]]
+    assert [r.completion_ids for r in memory.recall("x", 15)] == [[3]]
     assert memory.recall("x", 16) == [] and memory.recall("y", 0) == []
     memory.forget(16)
     assert len(memory) == 0 and memory.kept == {}
@@ -242,17 +245,3 @@ def test_an_unsolved_group_is_shown_an_earlier_verified_rollout(tmp_path):
         assert record["reference_text"] in by_problem[record["prompt"]]
     logged = [row for row in run.state.log_history if "loss" in row]
     assert [row["memory/groups"] for row in logged] == [0.0, 1.0]
-
-
-def test_agreement_with_a_verified_reference_is_rewarded(tmp_path):
-    """Where the reference is verified, a small D earns more, where it failed a large one does."""
-    records, _ = first_pass_only(tmp_path)
-    later = [r for r in records if r["step"] == 1]
-    for group in {r["group"] for r in later}:
-        rows = [r for r in later if r["group"] == group]
-        score = torch.tensor([sum(r["kl"]) / len(r["kl"]) for r in rows])
-        advantage = torch.tensor([r["advantage"] for r in rows])
-        longest = min(len(r["kl"]) for r in rows)
-        if longest == max(len(r["kl"]) for r in rows):  # else s_i is a mean over a part
-            assert torch.corrcoef(torch.stack([score, advantage]))[0, 1] < -0.99
-        assert advantage.abs().max() > 0

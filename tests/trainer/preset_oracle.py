@@ -1,0 +1,290 @@
+"""What each preset means, and its loss and gradient in float64 NumPy from logits.
+
+Written from docs/method.md and docs/presets.md: nothing here reads the fields of a preset or calls
+the library. Gradients are with respect to the student's logits; the chain rule below them is
+autograd's.
+
+REINFORCE++: arXiv 2501.03262, Eq. 8 (advantage), 9 (KL in the reward) and 10 (normalisation over
+the batch), numbered as the documentation of RLinf 0.2 quotes them. OPSD: arXiv 2601.18734, the
+divergence over the full vocabulary along the student's rollouts; a token is clipped after that sum,
+as docs/presets.md says.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tests.method import oracle
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A row of the paper's tables."""
+
+    advantage: str = "group"
+    mean: str = "rollouts"
+    """What counts the same: `rollouts` or `tokens`."""
+    clip: tuple[float, float] = (0.2, 0.2)
+    reward_kl: float = 0.0
+    teacher: str = ""
+    """`self` (own rollouts), `demonstration` or `model`."""
+    frozen: bool = False
+    routes: str = ""
+    """Groups that have references, for `self`."""
+    references: int = 1
+    reduce: str = "mean"
+    memory: int = 0
+    alpha: float = 0.1
+    weight: str = ""
+    percent: float = 75.0
+    fixed: float | None = None
+    added: str = ""
+    """Divergence beside the surrogate."""
+    coefficient: float = 0.0
+    start: float | None = None
+    ceiling: float | None = None
+    """Nats above which a token's divergence is constant."""
+
+
+_SELF = Meaning(teacher="self", routes="partial+none", weight="credit")
+_ADDED = Meaning(teacher="self", routes="partial", coefficient=0.1)
+
+
+def _sc(**fields):
+    return replace(_SELF, **fields)
+
+
+def _added(divergence, **fields):
+    return replace(_ADDED, added=divergence, **fields)
+
+
+MEANINGS = {
+    "grpo": Meaning(),
+    "dapo": Meaning(mean="tokens", clip=(0.2, 0.28)),
+    "reinforce++": Meaning("whitened", mean="tokens", reward_kl=0.01),
+    "opsd": Meaning(
+        "none", teacher="demonstration", frozen=True, added="forward", coefficient=1.0,
+        ceiling=0.05,
+    ),
+    "opd": Meaning("none", teacher="model", added="reverse", coefficient=1.0),
+    "sc-grpo": _sc(),
+    "sc-grpo-partial": _sc(routes="partial"),
+    "sc-grpo-any-partial": _sc(routes="any-partial"),
+    "sc-grpo-all-correct": _sc(routes="all-correct"),
+    "sc-grpo-all": _sc(routes="all"),
+    "sc-grpo-p25": _sc(percent=25.0),
+    "sc-grpo-p50": _sc(percent=50.0),
+    "sc-grpo-p90": _sc(percent=90.0),
+    "sc-grpo-fixed-c": _sc(fixed=1e-4),
+    "sc-grpo-alpha0.2": _sc(alpha=0.2),
+    "grpo+fkl": _added("forward"),
+    "grpo+fkl-warmed": _added("forward", start=0.03),
+    "grpo+rkl": _added("reverse"),
+    "grpo+rkl-warmed": _added("reverse", start=0.03),
+    "grpo+bikl": _added("bidirectional"),
+    "sc-grpo-memory": _sc(memory=4),
+    "sc-grpo-mean4": _sc(references=4),
+    "sc-grpo-max4": _sc(references=4, reduce="max"),
+    "sc-grpo-disagreement": _sc(references=4, weight="disagreement", routes="partial"),
+    "sc-grpo-entropy": _sc(weight="credit*entropy"),
+    "sc-grpo-entropy-mixed": _sc(weight="credit+entropy"),
+}  # fmt: skip
+
+
+@dataclass
+class Seen:
+    """What the oracle gets of a generation batch, in the order of the rollouts."""
+
+    size: int
+    """Rollouts of a group."""
+    rewards: list[float]
+    completions: list[list[int]]
+    student: list[np.ndarray]
+    """Logits `(T, V)` that predict each completion."""
+    old: list[np.ndarray]
+    """Log-probs `(T)` against which the ratio is taken."""
+    sampled: list[np.ndarray]
+    """Log-probs `(T)` of the policy that sampled."""
+    initial: list[np.ndarray]
+    """Logits `(T, V)` of the initial policy, for a KL in the reward."""
+    taught: list[list[np.ndarray]]
+    """Logits `(T, V)` of the teachers of each rollout, none where it has no reference."""
+    reference_length: list[int]
+    remembered: list[int]
+    """Remembered rollouts of each group's problem."""
+    temperature: float
+    divergences: dict = field(default_factory=dict)
+
+    @property
+    def groups(self):
+        """Numbers of the rollouts of each group."""
+        everyone = list(range(len(self.rewards)))
+        return [everyone[i : i + self.size] for i in range(0, len(everyone), self.size)]
+
+    def routes(self, meaning):
+        """Route of each group."""
+        return [
+            oracle.route(
+                [self.rewards[i] for i in group], meaning.routes or "partial", remembered=m
+            )
+            for group, m in zip(self.groups, self.remembered, strict=True)
+        ]
+
+
+def logp_of(logits, tokens, temperature):
+    """Log-probs `(T)` of tokens."""
+    return np.array(
+        [oracle.softmax(z, temperature)[v] for z, v in zip(logits, tokens, strict=True)]
+    )
+
+
+def kl_to_initial(seen, row):
+    """log pi_old - log pi_init `(T)` of the sampled tokens."""
+    initial = logp_of(seen.initial[row], seen.completions[row], seen.temperature)
+    return seen.sampled[row] - initial
+
+
+def advantages(meaning, seen):
+    """Per-token advantages `[row][t]`."""
+    lengths = list(map(len, seen.completions))
+    if meaning.advantage == "none":
+        return [[0.0] * n for n in lengths]
+    if meaning.advantage == "whitened":
+        masks = [[True] * n for n in lengths]
+        returns = [
+            oracle.token_returns(reward, kl_to_initial(seen, row), mask, meaning.reward_kl, 1.0)
+            for row, (reward, mask) in enumerate(zip(seen.rewards, masks, strict=True))
+        ]
+        return oracle.whitened(returns, masks)
+    found = []
+    for group, route, remembered in zip(
+        seen.groups, seen.routes(meaning), seen.remembered, strict=True
+    ):
+        if meaning.teacher == "self" and route == oracle.NONE:
+            scores = [diversity(meaning, seen, row) for row in group]
+            sign = -1 if remembered else 1
+            found += [sign * a for a in oracle.diversity_advantage(scores, meaning.alpha)]
+        else:
+            # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
+            found += oracle.group_advantage([seen.rewards[i] for i in group], eps=1e-4)
+    return [[a] * n for a, n in zip(found, lengths, strict=True)]
+
+
+def diversity(meaning, seen, row):
+    """s_i, None for a rollout without a reference."""
+    if not seen.taught[row]:
+        return None
+    kl = divergence_of(meaning, seen, row)
+    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row])
+
+
+def divergence_of(meaning, seen, row):
+    """D `(T)`: mean or maximum over the references."""
+    if row not in seen.divergences:
+        by_reference = [
+            [
+                oracle.divergence(p, q, temperature=seen.temperature)
+                for p, q in zip(teacher, seen.student[row], strict=True)
+            ]
+            for teacher in seen.taught[row]
+        ]
+        seen.divergences[row] = {"mean": np.mean, "max": np.max}[meaning.reduce](
+            by_reference, axis=0
+        )
+    return seen.divergences[row]
+
+
+def disagreement_of(seen, row):
+    """E_j KL(p_j || pbar) `(T)`."""
+    return np.array(
+        [
+            oracle.disagreement(list(p), seen.temperature)
+            for p in zip(*seen.taught[row], strict=True)
+        ]
+    )
+
+
+def entropy_of(seen, row):
+    """Entropy `(T)` of the student."""
+    logs = [np.array(oracle.softmax(q, seen.temperature)) for q in seen.student[row]]
+    return np.array([-(np.exp(log) * log).sum() for log in logs])
+
+
+def weights(meaning, seen, rows):
+    """Weights `{row: (T)}` of the rollouts of one optimizer step that have any."""
+    least = 2 if meaning.weight == "disagreement" else 1
+    rows = [row for row in rows if len(seen.taught[row]) >= least]
+    if not meaning.weight or not rows:
+        return {}
+
+    def scaled(values):
+        """x / (x + c) with the c of these values."""
+        c = meaning.fixed or max(
+            np.quantile(np.concatenate(list(values.values())), meaning.percent / 100), 1e-4
+        )
+        return {row: x / (x + c) for row, x in values.items()}
+
+    if meaning.weight == "disagreement":
+        return scaled({row: disagreement_of(seen, row) for row in rows})
+    credit = scaled({row: divergence_of(meaning, seen, row) for row in rows})
+    if meaning.weight == "credit":
+        return credit
+    entropy = {row: entropy_of(seen, row) for row in rows}
+    high = max(np.quantile(np.concatenate(list(entropy.values())), 0.8), 1e-4)
+    relative = {row: np.minimum(h / high, 1) for row, h in entropy.items()}
+    if meaning.weight == "credit*entropy":
+        return {row: credit[row] * relative[row] for row in rows}
+    return {row: 0.5 * credit[row] + 0.5 * relative[row] for row in rows}
+
+
+def coefficient(meaning, warmed_share):
+    """Coefficient of the added divergence after a share of its warm-up."""
+    start = meaning.coefficient if meaning.start is None else meaning.start
+    return start + (meaning.coefficient - start) * warmed_share
+
+
+def loss_and_gradient(meaning, seen, rows, *, of_step, whole_step=1.0, warmed_share=1.0):
+    """Loss of a micro-batch, and its gradient with respect to the student's logits.
+
+    Args:
+        meaning: the preset.
+        seen: the generation batch.
+        rows: rollouts of the micro-batch.
+        of_step: rollouts of its optimizer step.
+        whole_step: micro-batches of an optimizer step, for a mean over rollouts; for one over
+            tokens, tokens of the generation batch are shared among its optimizer steps evenly.
+        warmed_share: share of the warm-up that has passed.
+
+    Returns:
+        The loss, and `{row: (T, V)}`.
+    """
+    every, weighed = advantages(meaning, seen), weights(meaning, seen, of_step)
+    tokens = sum(map(len, seen.completions)) * len(of_step) / len(seen.completions)
+    total, gradients = 0.0, {}
+    for row in rows:
+        length = len(seen.completions[row])
+        scale = 1 / tokens if meaning.mean == "tokens" else 1 / (length * len(rows) * whole_step)
+        credit = np.array(every[row]) * weighed.get(row, np.ones(length))
+        parts = [_token(meaning, seen, row, t, credit[t], warmed_share) for t in range(length)]
+        total += scale * sum(loss for loss, _ in parts)
+        gradients[row] = scale * np.array([gradient for _, gradient in parts])
+    return total, gradients
+
+
+def _token(meaning, seen, row, t, credit, warmed_share):
+    temperature, logits = seen.temperature, seen.student[row][t]
+    token, old = seen.completions[row][t], seen.old[row][t]
+    logp = oracle.softmax(logits, temperature)[token]
+    loss = oracle.surrogate(logp, old, credit, *meaning.clip)
+    gradient = np.array(
+        oracle.surrogate_gradient(logits, token, old, credit, *meaning.clip, temperature)
+    )
+    if meaning.added and seen.taught[row]:
+        pair = (seen.taught[row][0][t], logits, meaning.added)
+        share = coefficient(meaning, warmed_share)
+        added = oracle.divergence(*pair, temperature=temperature)
+        if meaning.ceiling is not None and added > meaning.ceiling:
+            return loss + share * meaning.ceiling, gradient
+        loss += share * added
+        gradient += share * np.array(oracle.divergence_gradient(*pair, temperature=temperature))
+    return loss, gradient
