@@ -163,6 +163,25 @@ def run_all_jobs(
     return _run(everything, look, announce, at_a_time or cores(), poll, failed)
 
 
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM leaves as an exception, so that no job outlives us in its own session."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: ending the jobs takes a while
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@_terminable()
 def _run(
     jobs: list[Job],
     look: Callable[[], None],
@@ -172,18 +191,6 @@ def _run(
     failed: dict[str, str],
 ) -> dict[str, str]:
     """Start what can start until all is over; `look` may add jobs."""
-    with _terminable():
-        return _run_all(jobs, look, announce, at_a_time, poll, failed)
-
-
-def _run_all(
-    jobs: list[Job],
-    look: Callable[[], None],
-    announce: Callable[[str], None],
-    at_a_time: int,
-    poll: float,
-    failed: dict[str, str],
-) -> dict[str, str]:
     try:
         while True:
             _judge(jobs, failed)
@@ -204,24 +211,6 @@ def _run_all(
         raise
     finally:
         _end(jobs)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM leaves as an exception, so that no job outlives us in its own session."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: ending the jobs takes a while
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _waiting(jobs: Sequence[Job], failed: Mapping[str, str]) -> list[Job]:
