@@ -159,16 +159,6 @@ def test_a_split_with_fewer_problems_than_asked_is_done_once(tmp_path):
         evaluation_of(comparison).asked.note.unlink()
 
 
-def test_records_of_an_earlier_version_hold_less(tmp_path):
-    path = first_run(load(tmp_path)).records("heldout")
-    write_records(path, [[1, 0], [0, 0]], "heldout")
-    lines = [json.loads(line) | {"seed": 1234} for line in path.read_text().splitlines()]
-    path.write_text("\n".join(map(json.dumps, lines)))
-    plan.refuse_others(load(tmp_path))
-    with pytest.raises(ValueError, match="made with seed 1234"):
-        plan.refuse_others(load(tmp_path, seed=5))
-
-
 def test_the_untrained_model_is_known_by_its_records(tmp_path):
     comparison = load(tmp_path)
     path = plan.base_records(comparison, comparison.tasks["sums"], "heldout")

@@ -93,8 +93,6 @@ class Asked:
     def _refuse_settings(self, first: Record) -> None:
         wanted = _recorded(self.flags)
         keys = [*RECORDED, *(key for key in RECORDED_IF_ASKED if key in wanted)]
-        if "engine" not in first:  # an earlier version, whose records hold less
-            keys = [key for key in keys if key in first]
         for key in keys:
             if not same(first.get(key), wanted.get(key)):
                 raise ValueError(self._other(key, first.get(key), wanted.get(key)))
