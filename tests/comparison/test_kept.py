@@ -163,7 +163,8 @@ def test_the_untrained_model_is_known_by_its_records(tmp_path):
     comparison = load(tmp_path)
     path = plan.base_records(comparison, comparison.tasks["sums"], "heldout")
     write_records(path, [[1, 0], [0, 0]], "heldout")
-    lines = [json.loads(line) | {"model": "tiny"} for line in path.read_text().splitlines()]
+    drawn = SETTINGS | {"model": "tiny", "task": "synthetic"}
+    lines = [json.loads(line) | drawn for line in path.read_text().splitlines()]
     path.write_text("\n".join(map(json.dumps, lines)))
     plan.refuse_others(comparison)
     with pytest.raises(ValueError, match=r"made with model 'tiny', .* asks for 'tiny-agent'"):
