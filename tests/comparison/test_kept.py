@@ -163,7 +163,7 @@ def test_the_untrained_model_is_known_by_its_records(tmp_path):
     comparison = load(tmp_path)
     path = plan.base_records(comparison, comparison.tasks["sums"], "heldout")
     write_records(path, [[1, 0], [0, 0]], "heldout")
-    drawn = SETTINGS | {"model": "tiny", "task": "synthetic"}
+    drawn = MADE | {"model": "tiny"}
     lines = [json.loads(line) | drawn for line in path.read_text().splitlines()]
     path.write_text("\n".join(map(json.dumps, lines)))
     plan.refuse_others(comparison)
