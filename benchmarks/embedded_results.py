@@ -33,7 +33,15 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs"
 MACHINE = "x86_64, 2 cores, one thread a run, no GPU, torch 2.13.0"
-COLOURS = ("#555b66", "#9aa0a8", "#c2500a", "#00795a", "#7a6a00", "#a64d83", "#0072b2")
+COLOURS = {
+    "grpo": "#555b66",
+    "grpo-1e-4": "#9aa0a8",
+    "dapo": "#c2500a",
+    "reinforce++": "#00795a",
+    "opsd": "#7a6a00",
+    "opd": "#a64d83",
+    "sc-grpo": "#0072b2",
+}
 AVG, PASS = "Avg@8", "Pass@8"
 
 
@@ -61,7 +69,8 @@ def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Pat
     for axis, key, title in zip(
         axes, ("reward", "entropy"), ("training reward", "entropy, nats per token"), strict=True
     ):
-        for colour, method in zip(COLOURS, methods, strict=False):
+        for method in methods:
+            colour = COLOURS[method]
             curves = [r["curves"][key] for r in results["runs"] if r["method"] == method]
             if not curves:
                 continue
@@ -95,9 +104,8 @@ def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) 
             if points:
                 x, value, low, high = np.array(points).T
                 moved = x + spread * (number - len(methods) / 2) * 2
-                colour = COLOURS[-1 - number % len(COLOURS)]
                 axis.errorbar(
-                    moved, value, [value - low, high - value], color=colour, label=method,
+                    moved, value, [value - low, high - value], color=COLOURS[method], label=method,
                     marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
                 )  # fmt: skip
         axis.axhline(0, color="#555b66", lw=1)

@@ -12,7 +12,8 @@ from playwright.sync_api import sync_playwright
 WANTED = """([step, group, index]) => heatmap.show(heatmap.rollouts.find(
   (r) => r.kl && r.step === step && r.group === group && r.index === index))"""
 HEAVIEST = """() => {
-  const weight = heatmap.rollout.weight;
+  const { weight: all, written } = heatmap.rollout;
+  const weight = all.map((f, i) => (written[i] === "1" ? f : 0));
   heatmap.point(weight.indexOf(Math.max(...weight)));
 }"""
 
