@@ -42,6 +42,7 @@ COLOURS = {
     "opd": "#a64d83",
     "sc-grpo": "#0072b2",
 }
+DISTILLED = ("opsd", "opd")
 AVG, PASS = "Avg@8", "Pass@8"
 
 
@@ -87,34 +88,48 @@ def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Pat
 
 
 def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) -> None:
-    """Gain of each method over the baseline along the axes of the tasks."""
+    """Gain of each method over the baseline along the axes of the tasks.
+
+    Methods without a reward are far below the others and have a row of panels of their own.
+    """
     names = list(dict.fromkeys(n for t in results["tasks"].values() for n in t["axis"]))
-    figure, axes = plt.subplots(1, len(names), figsize=(5.5 * len(names), 4), layout="constrained")
-    methods = [m for m in results["groups"] if m != results["baseline"]]
-    for axis, name in zip(np.atleast_1d(axes), names, strict=True):
-        places = {t: f["axis"][name] for t, f in results["tasks"].items() if name in f["axis"]}
-        spread = 0.006 * (max(places.values()) - min(places.values()) or 1)
-        for number, method in enumerate(methods):
-            points = sorted(
-                (places[row.task], *row.cells["heldout", AVG].difference)
-                for row in table
-                if row.method == method and row.task in places
-                and row.cells["heldout", AVG].difference is not None
-            )  # fmt: skip
-            if points:
-                x, value, low, high = np.array(points).T
-                moved = x + spread * (number - len(methods) / 2) * 2
-                axis.errorbar(
-                    moved, value, [value - low, high - value], color=COLOURS[method], label=method,
-                    marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
-                )  # fmt: skip
-        axis.axhline(0, color="#555b66", lw=1)
-        axis.set(xlabel=name, xticks=sorted(places.values()))
-        _bare(axis)
-    np.atleast_1d(axes)[0].set_ylabel("held-out Avg@8 minus GRPO")
-    np.atleast_1d(axes)[0].legend(frameon=False, fontsize=9)
+    compared = [m for m in results["groups"] if m != results["baseline"]]
+    sets = [[m for m in compared if m not in DISTILLED], [m for m in compared if m in DISTILLED]]
+    figure, axes = plt.subplots(
+        2, len(names), figsize=(5.5 * len(names), 6.4), layout="constrained", sharey="row"
+    )
+    for row, methods in zip(axes, sets, strict=True):
+        for axis, name in zip(row, names, strict=True):
+            places = {t: f["axis"][name] for t, f in results["tasks"].items() if name in f["axis"]}
+            _gains(axis, places, methods, table)
+            axis.set(xlabel=name, xticks=sorted(places.values()))
+        row[0].set_ylabel("held-out Avg@8 minus GRPO")
+        handles = {h.get_label(): h for axis in row for h in axis.get_legend_handles_labels()[0]}
+        row[-1].legend(handles.values(), handles, frameon=False, fontsize=9)
     figure.savefig(output, dpi=130)
     plt.close(figure)
+
+
+def _gains(
+    axis: Any, places: Mapping[str, float], methods: Sequence[str], table: Sequence[Row]
+) -> None:
+    spread = 0.012 * (max(places.values()) - min(places.values()) or 1)
+    for number, method in enumerate(methods):
+        points = sorted(
+            (places[row.task], *row.cells["heldout", AVG].difference)
+            for row in table
+            if row.method == method and row.task in places
+            and row.cells["heldout", AVG].difference is not None
+        )  # fmt: skip
+        if points:
+            x, value, low, high = np.array(points).T
+            axis.errorbar(
+                x + spread * (number - (len(methods) - 1) / 2), value,
+                [value - low, high - value], color=COLOURS[method], label=method,
+                marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
+            )  # fmt: skip
+    axis.axhline(0, color="#555b66", lw=1)
+    _bare(axis)
 
 
 def table_of(table: Sequence[Row], methods: Sequence[str] | None = None) -> str:
