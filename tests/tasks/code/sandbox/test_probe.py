@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,7 +135,7 @@ for process in others:
 """
 
 
-def test_an_ordinary_user(filtered: SandboxPool, tmp_path: Path) -> None:
+def test_an_ordinary_user(filtered: SandboxPool) -> None:
     """In a user namespace, where processes are counted for each sandbox, whoever else runs."""
     if os.geteuid() != 0:
         pytest.skip("all other tests run as an ordinary user already")
@@ -145,17 +146,15 @@ def test_an_ordinary_user(filtered: SandboxPool, tmp_path: Path) -> None:
     source = Path(__file__).parents[4] / "src"
     import pyseccomp
 
-    (tmp_path / "site").mkdir(mode=0o755)
-    shutil.copy(pyseccomp.__file__, tmp_path / "site")
-    shutil.copytree(source, tmp_path / "site", dirs_exist_ok=True)
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & 0o001 and folder.is_relative_to(tmp_path.parents[1]):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    done = subprocess.run(
-        [python, "-c", ORDINARY],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "site")},
-        user=4242, group=4242, extra_groups=[], cwd="/", capture_output=True, text=True,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as site:  # pytest's own folders are root's alone
+        Path(site).chmod(0o755)
+        shutil.copy(pyseccomp.__file__, site)
+        shutil.copytree(source / "scgrpo", Path(site) / "scgrpo")
+        done = subprocess.run(
+            [python, "-c", ORDINARY],
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": site},
+            user=4242, group=4242, extra_groups=[], cwd="/", capture_output=True, text=True,
+        )  # fmt: skip
     assert done.stdout.split("\n") == [
         "4242 False", "65534 []", "", "-1", "True", "", "2", "",
     ], done.stderr  # fmt: skip
