@@ -15,6 +15,7 @@ from scgrpo.cli.compare_checks import check_commands
 from scgrpo.cli.errors import ConfigError, Failure
 from scgrpo.cli.jobs import Job, cores, run_all_jobs
 from scgrpo.cli.progress_text import duration
+from scgrpo.cli.quiet import quiet
 from scgrpo.cli.tables import with_interval
 from scgrpo.comparison.config import Comparison, load_comparison
 from scgrpo.comparison.plan import (
@@ -90,6 +91,7 @@ def run_matrix(
         Failure: naming what failed, after all else was done.
     """
     console = console or Console()
+    quiet()
     whole = load_comparison(path)
     comparison = narrowed(whole, only, tasks)
     check_commands(whole)
