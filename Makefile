@@ -10,10 +10,10 @@ demo: $(STAMP)
 	$(BIN)/scgrpo demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
