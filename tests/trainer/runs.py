@@ -1,5 +1,6 @@
 """Small runs of the trainer on the tiny policy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from scgrpo import SCGRPOConfig, SCGRPOTrainer
@@ -41,3 +42,25 @@ def trainer(args: SCGRPOConfig, reward: Any = vowels, **overrides: Any) -> SCGRP
         "processing_class": tiny_tokenizer(),
     } | overrides
     return SCGRPOTrainer(reward_funcs=reward, args=args, **options)
+
+
+def two_visits(folder: Any, never: Sequence[str] = ()) -> tuple[list[Any], SCGRPOTrainer]:
+    """A run with memory over four problems, each visited twice, and its records.
+
+    Half of a problem's rollouts are solved at its first visit and none at its second; of some
+    problems never one is.
+    """
+    seen = set(never)
+
+    def reward(prompts: list[Any], **_: Any) -> list[float]:
+        names = [prompt[-1]["content"] for prompt in prompts]
+        rewards = [float(i % 8 < 4 and name not in seen) for i, name in enumerate(names)]
+        seen.update(names)
+        return rewards
+
+    args = config(folder, "sc-grpo-memory", max_steps=2, rollout_steps=1)
+    run = trainer(args, reward=reward, train_dataset=tiny_dataset(4))
+    records: list[Any] = []
+    run.rollout_sink = lambda step, rows: records.extend(rows)
+    run.train()
+    return records, run

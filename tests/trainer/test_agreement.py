@@ -3,33 +3,14 @@
 import pytest
 
 from tests.method import oracle
-from tests.trainer.runs import config, trainer
-from tests.trainer.tiny import tiny_dataset
+from tests.trainer.runs import two_visits
 
 NEVER = ("Q2c", "Q3d")
 
 
-def two_visits(folder):
-    """Records of four problems: two are solved at their first visit only, two never."""
-    seen = set(NEVER)
-
-    def reward(prompts, completions, **_):
-        names = [p[-1]["content"] for p in prompts]
-        rewards = [float(i % 8 < 4 and name not in seen) for i, name in enumerate(names)]
-        seen.update(names)
-        return rewards
-
-    args = config(folder, "sc-grpo-memory", max_steps=2, rollout_steps=1)
-    run = trainer(args, reward=reward, train_dataset=tiny_dataset(4))
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
-    run.train()
-    return records
-
-
 def test_agreement_with_a_verified_reference_is_rewarded(tmp_path):
     """s_i by hand: a remembered reference is verified and rewards a small one, a failed a large."""
-    records = two_visits(tmp_path)
+    records, _ = two_visits(tmp_path, never=NEVER)
     earlier = [r for r in records if r["step"] == 0 and r["reward"] == 1.0]
     signs = []
     for group in range(4):

@@ -18,8 +18,9 @@ def test_what_a_group_wrote_again_is_not_recalled_for_it():
         completion_ids=[[1, 2], [5], [6], [7]],
     )
     teacher = OwnRollouts(Method(), Accelerator(cpu=True), None, memory)
-    recalled = teacher._recall(rollouts, torch.zeros(2, 2), step=1)
-    assert [[r.completion_ids for r in known] for known in recalled] == [[[3]], [[1, 2], [3]]]
+    teacher.route(rollouts, torch.zeros(2, 2), step=1)
+    recalled = [[r.completion_ids for r in known] for known in rollouts.recalled]
+    assert recalled == [[[3]], [[1, 2], [3]]]
 
 
 def test_length_of_a_reference_is_what_the_model_wrote():

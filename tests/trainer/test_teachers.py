@@ -10,7 +10,7 @@ from scgrpo.config import ADVANTAGES, TEACHERS, USES
 from scgrpo.teachers.scoring import Policy, ScoreRequest, find_backbone
 from scgrpo.trainer.memory import Remembered, TrajectoryMemory
 from tests.teachers.test_scoring import dense_kl
-from tests.trainer.runs import config, trainer
+from tests.trainer.runs import config, trainer, two_visits
 from tests.trainer.test_credit import one_step
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
@@ -214,26 +214,8 @@ def test_memory_survives_as_plain_types(tmp_path):
     assert again == memory
 
 
-def first_pass_only(folder, problems=4):
-    """Each problem's rollouts are verified at its first visit and never again."""
-    seen = set()
-
-    def reward(prompts, completions, **_):
-        names = [p[-1]["content"] for p in prompts]
-        rewards = [float(i % 8 < 4 and n not in seen) for i, n in enumerate(names)]
-        seen.update(names)
-        return rewards
-
-    args = config(folder, "sc-grpo-memory", max_steps=2, rollout_steps=1)
-    run = trainer(args, reward=reward, train_dataset=tiny_dataset(problems))
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
-    run.train()
-    return records, run
-
-
 def test_an_unsolved_group_is_shown_an_earlier_verified_rollout(tmp_path):
-    records, run = first_pass_only(tmp_path)
+    records, run = two_visits(tmp_path)
     by_problem = {}
     for r in records:
         if r["step"] == 0 and r["reward"] == 1.0:

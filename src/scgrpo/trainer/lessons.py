@@ -110,15 +110,15 @@ class OwnRollouts:
     memory: TrajectoryMemory | None = None
 
     def route(self, rollouts: Rollouts, reward_NG: Tensor, step: int) -> Tensor:
-        counts = torch.tensor([len(known) for known in self._recall(rollouts, reward_NG, step)])
+        rollouts.recalled = self._recall(rollouts, reward_NG, step)
+        counts = torch.tensor(list(map(len, rollouts.recalled)))
         method = self.method
         return route_groups(reward_NG, method.reference_set, method.solve_threshold, counts)
 
     def lessons(
         self, batch: Batch, rollouts: Rollouts, reward_NG: Tensor, route_N: Tensor, key: DrawKey
     ) -> Lessons:
-        recalled = self._recall(rollouts, reward_NG, key.step)
-        counts = torch.tensor([len(known) for known in recalled])
+        counts = torch.tensor(list(map(len, rollouts.recalled)))
         reference_NGR = draw_references(
             reward_NG,
             route_N,
@@ -130,7 +130,7 @@ class OwnRollouts:
             remembered=counts,
         )
         library = self._library(rollouts)
-        lessons = self._lessons(rollouts, reference_NGR, library, recalled)
+        lessons = self._lessons(rollouts, reference_NGR, library)
         unsolved_N = route_N == Route.NONE
         lessons.diversity_sign = torch.where(counts > 0, -1, 1) * unsolved_N
         if self.memory is not None:
@@ -146,7 +146,6 @@ class OwnRollouts:
         rollouts: Rollouts,
         reference_NGR: Tensor,
         library: list[Reference],
-        recalled: list[list[Remembered]],
     ) -> Lessons:
         size = reference_NGR.shape[1]
         local = rollouts.local(self.accelerator)
@@ -161,7 +160,7 @@ class OwnRollouts:
                     number = group * size + index
                     reference = library[number]
                 else:
-                    number, entry = -1, recalled[group][index - size]
+                    number, entry = -1, rollouts.recalled[group][index - size]
                     reference = Reference(entry.completion_ids, entry.mask)
                 if place == 0:
                     first, length = number, reference.written

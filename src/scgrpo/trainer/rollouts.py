@@ -9,6 +9,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from scgrpo.teachers.scoring import TopTokens
+from scgrpo.trainer.memory import Remembered
 
 Batch = dict[str, Any]
 Metrics = dict[str, float]
@@ -32,6 +33,8 @@ class Rollouts:
     """1 for completion tokens that the model wrote, 0 for those of tools; empty without tools."""
     tools: list[Any] = field(default_factory=list)
     """Tools that each prompt was rendered with."""
+    recalled: list[list[Remembered]] = field(default_factory=list)
+    """Verified rollouts of earlier steps, by group of all processes."""
     masked_groups: int = 0
     """Last groups of all, which fill the batch and are not learned from."""
     reward_per_func: Tensor | None = None
