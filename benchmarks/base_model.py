@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from scgrpo.embedded.shipped import SHIPPED
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.sampling import (
@@ -31,7 +32,6 @@ from scgrpo.method.divergence import per_token_divergence
 from scgrpo.method.references import NO_REFERENCE, draw_references
 from scgrpo.method.routing import Route, route_groups
 from scgrpo.method.weights import credit_weight, threshold
-from scgrpo.shipped import SHIPPED
 from scgrpo.tasks import Task, load_task
 from scgrpo.teachers.prompts import TeacherPrompts
 

@@ -14,16 +14,19 @@ FLOORS = {
     "shipped": 1,
     "config": 1,
     "presets": 1,
-    "teachers": 1,
     "tasks": 1,
+    "rollouts": 1,
+    "teachers": 1,
+    "credit": 2,
     "trainer": 2,
+    "runs": 2,
+    "embedded": 2,
     "evaluation": 2,
     "comparison": 3,
     "reports": 3,
     "cli": 4,
 }
 FORBIDDEN = {
-    "teachers": {"trl"},
     "tasks": {"torch", "trl"},
     "reports": {"torch", "trl", "transformers"},
 }

@@ -7,7 +7,7 @@ import pytest
 from scgrpo.cli.config import all_keys, load_run_config, parse_overrides, run_keys
 from scgrpo.cli.errors import ConfigError
 from scgrpo.presets import PRESETS
-from scgrpo.trainer.run_config import RunConfig
+from scgrpo.runs.run_config import RunConfig
 
 
 def write(tmp_path: Path, text: str) -> Path:

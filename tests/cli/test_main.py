@@ -46,7 +46,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> None:
         verify=verify,
         trainer_defaults={"max_completion_length": 6},
     )
-    importlib.import_module("scgrpo.trainer.data")  # else it would keep this task for ever
+    importlib.import_module("scgrpo.runs.data")  # else it would keep this task for ever
     monkeypatch.setattr("scgrpo.tasks.available_tasks", lambda: ["letters"], raising=False)
     monkeypatch.setattr("scgrpo.tasks.load_task", lambda name, **_: task, raising=False)
 

@@ -14,7 +14,7 @@ from scgrpo.reports import write_report
 from scgrpo.reports.charts import all_charts, evaluation_points
 from scgrpo.reports.rollouts import chosen_rollouts
 from scgrpo.reports.runs import by_method, load_runs
-from scgrpo.trainer.run_folder import RunFolder
+from scgrpo.runs.run_folder import RunFolder
 from tests.reports.fake_run import K, write_run
 
 

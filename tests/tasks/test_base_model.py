@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from scgrpo.embedded.base_model import SUBJECTS, build_base
+from scgrpo.embedded.shipped import SHIPPED
 from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
-from scgrpo.shipped import SHIPPED
 from scgrpo.tasks import load_task
-from scgrpo.trainer.base_model import SUBJECTS, build_base
 
 each_base = pytest.mark.parametrize(
     ("name", "task"), [("tiny", "synthetic"), ("tiny-agent", "lookup")]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import log_softmax
 
+from scgrpo.credit.heads import PolicyHeads
+from scgrpo.credit.scoring import Policy, Scorer, ScoreRequest, find_backbone, head_options
 from scgrpo.method import disagreement
-from scgrpo.teachers.scoring import Policy, Scorer, ScoreRequest, find_backbone, head_options
-from scgrpo.trainer.kernels import PolicyHeads
 from tests.trainer.tiny import tiny_model
 
 

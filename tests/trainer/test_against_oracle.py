@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from scgrpo.presets import PRESETS
-from scgrpo.trainer import lessons
+from scgrpo.teachers import lessons
 from tests.method import oracle
 from tests.trainer import preset_oracle
 from tests.trainer.preset_oracle import MEANINGS, Seen, logp_of

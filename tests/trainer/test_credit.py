@@ -4,8 +4,8 @@ import pytest
 import torch
 from peft import LoraConfig
 
+from scgrpo.credit.scoring import ScoreRequest
 from scgrpo.method import credit_weight, diversity_advantage, diversity_score, group_advantage
-from scgrpo.teachers.scoring import ScoreRequest
 from tests.teachers.test_scoring import dense_kl
 from tests.trainer.runs import config, trainer, vowels
 from tests.trainer.tiny import tiny_model

@@ -8,14 +8,14 @@ import random
 import pytest
 import torch
 
+from scgrpo.credit.scoring import ScoreRequest
 from scgrpo.method import diversity_advantage, diversity_score
 from scgrpo.tasks.lookup import LookupTask
 from scgrpo.tasks.lookup.corpus import interleave, reference_text
 from scgrpo.tasks.lookup.problems import Problem
 from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.tasks.lookup.writer import WORDS, Episode, ErrorRates, Writer
-from scgrpo.teachers.scoring import ScoreRequest
-from scgrpo.trainer.memory import TrajectoryMemory
+from scgrpo.teachers.memory import TrajectoryMemory
 from tests.teachers.test_scoring import dense_kl
 from tests.trainer.runs import config
 from tests.trainer.scripted import ScriptedTrainer

@@ -4,9 +4,9 @@ import torch
 from accelerate import Accelerator
 
 from scgrpo.config import Method
-from scgrpo.trainer.lessons import OwnRollouts, Reference
-from scgrpo.trainer.memory import Remembered, TrajectoryMemory
-from scgrpo.trainer.rollouts import Rollouts
+from scgrpo.rollouts import Rollouts
+from scgrpo.teachers.lessons import OwnRollouts, Reference
+from scgrpo.teachers.memory import Remembered, TrajectoryMemory
 
 
 def test_what_a_group_wrote_again_is_not_recalled_for_it():

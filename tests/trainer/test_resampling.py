@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from scgrpo.trainer.resampling import DataExhausted, informative
+from scgrpo.trainer.dynamic_sampling import DataExhausted, informative
 from tests.trainer.runs import config, trainer
 from tests.trainer.test_equals_trl import assert_same_run, trl_run
 from tests.trainer.tiny import tiny_dataset

@@ -7,8 +7,8 @@ from peft import LoraConfig
 from tokenizers import models
 
 from scgrpo.config import ADVANTAGES, TEACHERS, USES
-from scgrpo.teachers.scoring import Policy, ScoreRequest, find_backbone
-from scgrpo.trainer.memory import Remembered, TrajectoryMemory
+from scgrpo.credit.scoring import Policy, ScoreRequest, find_backbone
+from scgrpo.teachers.memory import Remembered, TrajectoryMemory
 from tests.teachers.test_scoring import dense_kl
 from tests.trainer.runs import config, trainer, two_visits
 from tests.trainer.test_credit import one_step

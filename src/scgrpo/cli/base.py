@@ -30,7 +30,7 @@ def run_build(
     """
     console = console or Console()
     quiet()
-    from scgrpo.trainer.base_model import SUBJECTS, build_base
+    from scgrpo.embedded.base_model import SUBJECTS, build_base
 
     if subject not in SUBJECTS:
         raise ConfigError(

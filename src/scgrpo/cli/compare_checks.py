@@ -95,7 +95,7 @@ def _check_evaluation(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_recipe(options: Mapping[str, Any], place: str) -> None:
-    from scgrpo.trainer.base_model import SUBJECTS
+    from scgrpo.embedded.base_model import SUBJECTS
 
     task = options.get("task", "synthetic")
     if task not in SUBJECTS:

@@ -10,7 +10,7 @@ import yaml
 
 from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.values import Misfit, coerce
-from scgrpo.trainer.run_config import RunConfig
+from scgrpo.runs.run_config import RunConfig
 
 
 @dataclass(frozen=True)

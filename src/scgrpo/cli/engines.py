@@ -10,8 +10,8 @@ from rich.console import Console
 
 from scgrpo.cli.config import read_mapping
 from scgrpo.cli.errors import ConfigError, Debugging
+from scgrpo.embedded.shipped import local_name
 from scgrpo.evaluation.engines import ENGINES
-from scgrpo.shipped import local_name
 
 if TYPE_CHECKING:
     from scgrpo.cli.evaluate import EvaluationRequest
@@ -100,7 +100,7 @@ def _loading(console: Console) -> Any:
 def _load(path: str) -> tuple[Any, Any]:
     import torch
 
-    from scgrpo.trainer.run import load_policy
+    from scgrpo.runs.run import load_policy
 
     model, tokenizer = load_policy(path)
     if torch.cuda.is_available():

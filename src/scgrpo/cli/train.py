@@ -16,7 +16,7 @@ from rich.text import Text
 from scgrpo.cli.config import Key, all_keys, load_run_config
 from scgrpo.cli.errors import INTERRUPTED
 from scgrpo.cli.quiet import quiet
-from scgrpo.trainer.run_config import RunConfig
+from scgrpo.runs.run_config import RunConfig
 
 
 def run_training(path: Path | None, overrides: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def run_training(path: Path | None, overrides: Sequence[str]) -> None:
     with console.status("loading ...") if console.is_terminal else nullcontext():
         quiet()
         config = load_run_config(path, overrides)
-        from scgrpo.trainer.run import run_folder
+        from scgrpo.runs.run import run_folder
     folder = run_folder(config).path
     interrupted = _train(config, folder, console)
     if interrupted:
@@ -46,7 +46,7 @@ def run_training(path: Path | None, overrides: Sequence[str]) -> None:
 def _train(config: RunConfig, folder: Path, console: Console) -> bool:
     from scgrpo.cli.interrupt import InterruptCallback
     from scgrpo.cli.progress import ProgressDisplay
-    from scgrpo.trainer.run import train
+    from scgrpo.runs.run import train
 
     with ProgressDisplay(console, title=folder.name) as display:
         interrupt = InterruptCallback(announce=display.say)

@@ -6,11 +6,11 @@ from tempfile import TemporaryDirectory
 from datasets import Dataset
 
 from scgrpo.comparison.config import TaskRow
+from scgrpo.runs.data import Source
+from scgrpo.runs.run import trainer_arguments
+from scgrpo.runs.run_config import RunConfig
+from scgrpo.runs.run_folder import RunFolder
 from scgrpo.tasks import load_task
-from scgrpo.trainer.data import Source
-from scgrpo.trainer.run import trainer_arguments
-from scgrpo.trainer.run_config import RunConfig
-from scgrpo.trainer.run_folder import RunFolder
 
 
 def check_run(config: RunConfig) -> None:

@@ -198,7 +198,7 @@ def _of_recipe(
     recipe: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Iterable[tuple[str, Any, Any]]:
     """Option, value of the recipe and value that is asked for, defaults included."""
-    from scgrpo.trainer.base_model import SUBJECTS, build_base
+    from scgrpo.embedded.base_model import SUBJECTS, build_base
 
     task = str(options.get("task", "synthetic"))
     yield "task", recipe.get("name", "synthetic"), task

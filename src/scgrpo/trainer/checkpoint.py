@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from scgrpo.trainer.memory import TrajectoryMemory
+from scgrpo.teachers.memory import TrajectoryMemory
 
 
 class CheckpointError(RuntimeError):

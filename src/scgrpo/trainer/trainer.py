@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
 
-from scgrpo.teachers.scoring import captured_hidden_states, find_backbone
-from scgrpo.trainer import metrics
-from scgrpo.trainer.build import build_credit
+from scgrpo.credit import metrics
+from scgrpo.credit.build import build_credit
+from scgrpo.credit.scoring import captured_hidden_states, find_backbone
+from scgrpo.rollouts import Rollouts
+from scgrpo.runs.records import rollout_records
+from scgrpo.teachers.lessons import DrawKey
+from scgrpo.teachers.memory import TrajectoryMemory
 from scgrpo.trainer.checkpoint import (
     discard_partial,
     load_generation_state,
@@ -28,18 +32,14 @@ from scgrpo.trainer.checks import (
 )
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
-from scgrpo.trainer.lessons import DrawKey
-from scgrpo.trainer.memory import TrajectoryMemory
-from scgrpo.trainer.records import rollout_records
-from scgrpo.trainer.resampling import Tried, sample_until_full
+from scgrpo.trainer.data_order import ResumableRepeatSampler
+from scgrpo.trainer.dynamic_sampling import Tried, sample_until_full
 from scgrpo.trainer.rewards import (
     OVERLONG_NAME,
     check_verifier_range,
     checked,
     with_overlong_penalty,
 )
-from scgrpo.trainer.rollouts import Rollouts
-from scgrpo.trainer.sampling import ResumableRepeatSampler
 from scgrpo.trainer.timing import PhaseTimes
 
 require_known_trl()

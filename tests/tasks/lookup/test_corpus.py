@@ -10,13 +10,13 @@ from trl.chat_template_utils import (
     supports_tool_calling,
 )
 
+from scgrpo.embedded.base_model import IGNORED, _example
 from scgrpo.tasks.lookup.corpus import CorpusOptions, draw_conversation
 from scgrpo.tasks.lookup.environments import LookupTools
 from scgrpo.tasks.lookup.task import LookupOptions
 from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.teachers.prompts import TeacherPrompts
 from scgrpo.teachers.transcripts import Span, transcript
-from scgrpo.trainer.base_model import IGNORED, _example
 
 TOKENIZER = build_tokenizer()
 

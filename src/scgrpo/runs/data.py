@@ -8,8 +8,8 @@ from typing import Any
 from datasets import Dataset, load_dataset
 
 from scgrpo.importing import import_function
+from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import load_task
-from scgrpo.trainer.run_config import RunConfig
 
 LOCAL_FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scgrpo.method import token_returns, whiten
-from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
 
 Estimator = Callable[[Any, Batch, Rollouts], Metrics]
 

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
-from scgrpo.trainer.run_config import RunConfig
-from scgrpo.trainer.run_folder import RunFolder
+from scgrpo.runs.run_config import RunConfig
+from scgrpo.runs.run_folder import RunFolder
 
 
 class RunFolderCallback(TrainerCallback):

@@ -18,11 +18,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from scgrpo.config import Method
+from scgrpo.credit.aggregation import aggregate
+from scgrpo.credit.scoring import Heads, Policy, captured_hidden_states, evaluation_mode
 from scgrpo.method import clipped_divergence, warmed
-from scgrpo.teachers.scoring import Heads, Policy, captured_hidden_states, evaluation_mode
-from scgrpo.trainer.aggregation import aggregate
-from scgrpo.trainer.lessons import Lessons
-from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.teachers.lessons import Lessons
 
 
 @dataclass

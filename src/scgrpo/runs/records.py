@@ -7,11 +7,11 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from scgrpo.credit.scoring import TopTokens
+from scgrpo.credit.weight import SCORED
 from scgrpo.method import Route
-from scgrpo.teachers.scoring import TopTokens
+from scgrpo.rollouts import Rollouts, written_tokens
 from scgrpo.teachers.transcripts import Transcripts
-from scgrpo.trainer.rollouts import Rollouts, written_tokens
-from scgrpo.trainer.weighting import SCORED
 
 Record = dict[str, Any]
 

@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from scgrpo.teachers.scoring import TopTokens
-from scgrpo.trainer.memory import Remembered
+from scgrpo.credit.scoring import TopTokens
+from scgrpo.teachers.memory import Remembered
 
 Batch = dict[str, Any]
 Metrics = dict[str, float]
@@ -42,7 +42,7 @@ class Rollouts:
     student_hidden: Tensor | None = None
     """`(B, T, H)` states that predict the completions, where TRL made a student pass."""
     lessons: Any = None
-    """What the teacher was shown (`scgrpo.trainer.lessons.Lessons`)."""
+    """What the teacher was shown (`scgrpo.teachers.lessons.Lessons`)."""
     inspected: set[int] = field(default_factory=set)
     """Local rollouts whose likeliest tokens are to be kept for the report."""
     top_tokens: dict[int, tuple[TopTokens, TopTokens]] = field(default_factory=dict)

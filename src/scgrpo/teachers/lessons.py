@@ -12,15 +12,15 @@ from torch import Tensor
 
 from scgrpo.config import Method
 from scgrpo.method import Route, draw_references, route_groups, verified_mask
-from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.trainer.memory import Remembered, TrajectoryMemory
-from scgrpo.trainer.rollouts import (
+from scgrpo.rollouts import (
     Batch,
     Metrics,
     Rollouts,
     from_everywhere,
     of_rollouts,
 )
+from scgrpo.teachers.memory import Remembered, TrajectoryMemory
+from scgrpo.teachers.prompts import TeacherPrompts
 
 
 @dataclass(frozen=True)

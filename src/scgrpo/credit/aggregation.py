@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from scgrpo.method import sequence_mean, token_mean
-from scgrpo.trainer.rollouts import Batch, written_tokens
+from scgrpo.rollouts import Batch, written_tokens
 
 
 def aggregate(loss_BT: Tensor, inputs: Batch, trainer: Any) -> Tensor:

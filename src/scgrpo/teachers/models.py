@@ -13,8 +13,8 @@ from trl.models.utils import prepare_fsdp
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, use_adapter
 
 from scgrpo.config import Method
-from scgrpo.shipped import local_name
-from scgrpo.teachers.scoring import Policy, find_backbone, head_options
+from scgrpo.credit.scoring import Policy, find_backbone, head_options
+from scgrpo.embedded.shipped import local_name
 
 
 def student_policy(trainer: Any) -> Policy:

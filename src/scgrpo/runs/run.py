@@ -17,16 +17,16 @@ from transformers import (
     TrainerCallback,
 )
 
+from scgrpo.embedded.shipped import SHIPPED, local_name
 from scgrpo.presets import load_preset
-from scgrpo.shipped import SHIPPED, local_name
-from scgrpo.trainer.callbacks import EvaluationCallback, RunFolderCallback
+from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
+from scgrpo.runs.data import Source, load_source
+from scgrpo.runs.run_config import RunConfig
+from scgrpo.runs.run_folder import RunFolder
 from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
-from scgrpo.trainer.data import Source, load_source
-from scgrpo.trainer.resampling import DataExhausted
+from scgrpo.trainer.dynamic_sampling import DataExhausted
 from scgrpo.trainer.rewards import RewardError
-from scgrpo.trainer.run_config import RunConfig
-from scgrpo.trainer.run_folder import RunFolder
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
 INSPECTED_ROLLOUTS = 16

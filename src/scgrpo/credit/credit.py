@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from scgrpo.trainer.advantages import Estimator
-from scgrpo.trainer.lessons import DrawKey, Lessons, Teacher
-from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts
+from scgrpo.credit.advantages import Estimator
+from scgrpo.rollouts import Batch, Metrics, Rollouts
+from scgrpo.teachers.lessons import DrawKey, Lessons, Teacher
 
 
 class Use(Protocol):

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 
 from scgrpo.config import Method
+from scgrpo.credit.advantages import ADVANTAGES
+from scgrpo.credit.credit import Credit, NoUse, Use
+from scgrpo.credit.distillation import DistillationLoss
+from scgrpo.credit.heads import PolicyHeads
+from scgrpo.credit.scoring import Policy, Scorer
+from scgrpo.credit.weight import SCORED, TokenWeight
+from scgrpo.teachers.lessons import Demonstrations, NoTeacher, OtherModel, OwnRollouts, Teacher
+from scgrpo.teachers.memory import TrajectoryMemory
+from scgrpo.teachers.models import student_policy, teacher_policy
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.teachers.scoring import Policy, Scorer
-from scgrpo.trainer.advantages import ADVANTAGES
-from scgrpo.trainer.attach import Credit, NoUse, Use
 from scgrpo.trainer.checks import check_demonstrations, context_length
-from scgrpo.trainer.distilling import DistillationLoss
-from scgrpo.trainer.kernels import PolicyHeads
-from scgrpo.trainer.lessons import Demonstrations, NoTeacher, OtherModel, OwnRollouts, Teacher
-from scgrpo.trainer.memory import TrajectoryMemory
-from scgrpo.trainer.policies import student_policy, teacher_policy
-from scgrpo.trainer.weighting import SCORED, TokenWeight
 
 
 def build_credit(trainer: Any) -> Credit:

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from datasets import Dataset
 from torch import Tensor
 
-from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts, from_everywhere
+from scgrpo.rollouts import Batch, Metrics, Rollouts, from_everywhere
 
 logger = logging.getLogger(__name__)
 

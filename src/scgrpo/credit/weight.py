@@ -12,6 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from scgrpo.config import Method
+from scgrpo.credit import metrics
+from scgrpo.credit.metrics import Everywhere
+from scgrpo.credit.scoring import Score, Scorer, ScoreRequest
 from scgrpo.method import (
     Route,
     Weight,
@@ -20,11 +23,8 @@ from scgrpo.method import (
     diversity_score,
     threshold,
 )
-from scgrpo.teachers.scoring import Score, Scorer, ScoreRequest
-from scgrpo.trainer import metrics
-from scgrpo.trainer.lessons import Lessons
-from scgrpo.trainer.metrics import Everywhere
-from scgrpo.trainer.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.teachers.lessons import Lessons
 
 SCORED = ("entropy", "logp", "disagreement")
 """Signals that the scorer computes beside D."""

@@ -1,0 +1,1 @@
+"""The shipped tiny bases, and the corpora that they learn from."""
