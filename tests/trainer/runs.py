@@ -5,6 +5,7 @@ from typing import Any
 
 from scgrpo import SCGRPOConfig, SCGRPOTrainer
 from scgrpo.presets import load_preset
+from scgrpo.runs.records import Decoder, rollout_records
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
 
@@ -44,6 +45,14 @@ def trainer(args: SCGRPOConfig, reward: Any = vowels, **overrides: Any) -> SCGRP
     return SCGRPOTrainer(reward_funcs=reward, args=args, **options)
 
 
+def keep_records(run: SCGRPOTrainer) -> list[Any]:
+    """A list that the records of the run's rollouts are added to."""
+    records: list[Any] = []
+    decoder = Decoder(run._tokenizer, run.chat_template, run.chat_template_kwargs)
+    run.rollout_sink = lambda batch: records.extend(rollout_records(batch, decoder))
+    return records
+
+
 def two_visits(folder: Any, never: Sequence[str] = ()) -> tuple[list[Any], SCGRPOTrainer]:
     """A run with memory over four problems, each visited twice, and its records.
 
@@ -60,7 +69,6 @@ def two_visits(folder: Any, never: Sequence[str] = ()) -> tuple[list[Any], SCGRP
 
     args = config(folder, "sc-grpo-memory", max_steps=2, rollout_steps=1)
     run = trainer(args, reward=reward, train_dataset=tiny_dataset(4))
-    records: list[Any] = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     run.train()
     return records, run

@@ -3,6 +3,7 @@
 import json
 
 from scgrpo import SCGRPOTrainer
+from scgrpo.runs.records import Decoder, rollout_records
 
 
 class ScriptedTrainer(SCGRPOTrainer):
@@ -17,7 +18,12 @@ class ScriptedTrainer(SCGRPOTrainer):
         super().__init__(*args, **kwargs)
         self._write = write
         self.records = {}
-        self.rollout_sink = self.records.__setitem__
+        decoder = Decoder(self._tokenizer, self.chat_template, self.chat_template_kwargs)
+
+        def keep(batch):
+            self.records[batch.attached.step.step] = rollout_records(batch, decoder)
+
+        self.rollout_sink = keep
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         texts = [self._tokenizer.decode(ids) for ids in prompt_ids]

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from scgrpo.presets import PRESETS
-from scgrpo.teachers import lessons
+from scgrpo.teachers import own_rollouts
 from tests.method import oracle
 from tests.trainer import preset_oracle
 from tests.trainer.preset_oracle import MEANINGS, Seen, logp_of
@@ -107,9 +107,9 @@ def sampled(run, rewards, meaning, monkeypatch):
         rewards[:] = [r for group in EARLIER for r in group]
         run.state.global_step = STEP - 30
         run._prepare_inputs(problems)
-        texts = list(run._rollouts.completion_ids)
+        texts = list(run._attached.step.rollouts.completion_ids)
         for group in range(len(REWARDS)):
-            kept = run._credit.teacher.memory.kept.get(str(problems[group * SIZE]["prompt"]), [])
+            kept = run._memory.kept.get(str(problems[group * SIZE]["prompt"]), [])
             remembered[group] = [entry.completion_ids for entry in kept]
             verified = [texts[group * SIZE + i] for i, r in enumerate(EARLIER[group]) if r == 1]
             assert sorted(remembered[group]) == sorted(verified)
@@ -120,8 +120,8 @@ def sampled(run, rewards, meaning, monkeypatch):
         draws.append(drawn_by(*args, **kwargs))
         return draws[-1]
 
-    drawn_by = lessons.draw_references
-    monkeypatch.setattr(lessons, "draw_references", draw)
+    drawn_by = own_rollouts.draw_references
+    monkeypatch.setattr(own_rollouts, "draw_references", draw)
     run._prepare_inputs(problems)
     drawn = draws[-1].flatten(0, 1).tolist() if draws else [[]] * ROLLOUTS
     drawn = [[j for j in references if j >= 0] for references in drawn]
@@ -176,7 +176,7 @@ def prompt_of(messages, shown=None):
 
 def seen_by_oracle(folder, run, meaning, drawn, remembered):
     """Everything that the oracle gets, and a differentiable float64 copy of the policy."""
-    rollouts = run._rollouts
+    rollouts = run._attached.step.rollouts
     policy = in_float64(folder / "policy")
     policy.load_state_dict(run.model.state_dict())
     loaded = in_float64(folder / ("teacher" if meaning.teacher == "model" else "policy"))

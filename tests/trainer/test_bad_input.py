@@ -229,10 +229,8 @@ def test_full_disk_keeps_earlier_checkpoints(tmp_path, monkeypatch):
 def test_images_are_refused(tmp_path):
     run = trainer(config(tmp_path))
     run._is_vlm = True
-    from scgrpo.credit.build import build_credit
-
     with pytest.raises(ValueError, match="reads images"):
-        build_credit(run)
+        run._host()
 
 
 def test_defaults_are_the_papers():

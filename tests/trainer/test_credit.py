@@ -6,8 +6,8 @@ from peft import LoraConfig
 
 from scgrpo.credit.scoring import ScoreRequest
 from scgrpo.method import credit_weight, diversity_advantage, diversity_score, group_advantage
-from tests.teachers.test_scoring import dense_kl
-from tests.trainer.runs import config, trainer, vowels
+from tests.credit.test_scoring import dense_kl
+from tests.trainer.runs import config, keep_records, trainer, vowels
 from tests.trainer.tiny import tiny_model
 
 
@@ -15,8 +15,7 @@ def one_step(args, **options):
     """Records of the first generation batch, and the trainer after one step."""
     args.max_steps, args.rollout_steps = 1, 1
     run = trainer(args, **options)
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     before = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.train()
     run.model.load_state_dict(before)
@@ -24,7 +23,7 @@ def one_step(args, **options):
 
 
 def teacher_ids(run, record, reference):
-    builder = run._credit.teacher.prompts
+    builder = run._credit.teacher.prompt_builder
     messages = [{"role": "user", "content": record["prompt"]}]
     student = builder._apply_template(messages)
     ids = reference["completion_ids"]
@@ -161,8 +160,7 @@ def test_student_pass_that_trl_makes_is_shared(tmp_path):
     args = config(tmp_path, num_iterations=2)
     args.max_steps, args.rollout_steps = 1, 1
     run = trainer(args)
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     run.model.register_forward_pre_hook(
         lambda module, a, kwargs: calls.append("fused_lm_head" in kwargs), with_kwargs=True
     )
@@ -187,8 +185,7 @@ def test_lora_teacher_uses_the_adapted_weights(tmp_path):
         for name, parameter in run.model.named_parameters():
             if "lora_" in name:
                 parameter.copy_(torch.randn_like(parameter))
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     state = {k: v.clone() for k, v in run.model.state_dict().items()}
     run.train()
     run.model.load_state_dict(state)

@@ -16,7 +16,7 @@ from scgrpo.tasks.lookup.problems import Problem
 from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.tasks.lookup.writer import WORDS, Episode, ErrorRates, Writer
 from scgrpo.teachers.memory import TrajectoryMemory
-from tests.teachers.test_scoring import dense_kl
+from tests.credit.test_scoring import dense_kl
 from tests.trainer.runs import config
 from tests.trainer.scripted import ScriptedTrainer
 from tests.trainer.tiny import tiny_model
@@ -200,10 +200,10 @@ def test_the_loss_is_the_mean_of_written_tokens(run, records):
 
 def test_observations_are_shortened_before_the_models_turns(tmp_path, episodes):
     whole = run_scripted(tmp_path / "whole", episodes)
-    prompts = [p[0] for p in whole._rollouts.lessons.prompts if p]
+    prompts = [p[0] for p in whole._attached.prompts.ids if p]
     longest = max(map(len, prompts)) + max(len(r["completion_ids"]) for r in whole.records[0])
     short = run_scripted(tmp_path / "short", episodes, teacher_max_length=longest - 25)
-    cut = [p[0] for p in short._rollouts.lessons.prompts if p]
+    cut = [p[0] for p in short._attached.prompts.ids if p]
     assert [len(p) for p in cut] != [len(p) for p in prompts]
     counted = sum(a != b for a, b in zip(cut, prompts, strict=True))
     (log,) = [row for row in short.state.log_history if "credit/reference_truncated" in row]
@@ -230,10 +230,10 @@ def test_a_remembered_episode_is_shown_as_a_transcript(tmp_path):
     for record in second:
         assert record["reference"] == -1
         assert (record["prompt"], record["reference_text"]) in verified
-    (shown,) = [p[0] for p in run._rollouts.lessons.prompts[:1]]
+    (shown,) = [p[0] for p in run._attached.prompts.ids[:1]]
     assert f"<|system|>{second[0]['reference_text']}<|end|>" in TOKENIZER.decode(shown)
     again = TrajectoryMemory(run._memory.size, run._memory.max_age)
     torch.save(run._memory.state_dict(), tmp_path / "state.pt")
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    again = again.restored(torch.load(tmp_path / "state.pt", weights_only=True))
     assert again == run._memory
     assert all(0 in r.mask for kept in again.kept.values() for r in kept)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scgrpo.trainer.dynamic_sampling import DataExhausted, informative
-from tests.trainer.runs import config, trainer
+from tests.trainer.runs import config, keep_records, trainer
 from tests.trainer.test_equals_trl import assert_same_run, trl_run
 from tests.trainer.tiny import tiny_dataset
 
@@ -31,8 +31,7 @@ def step_of(tmp_path, letters, rows=16, **overrides):
     run = trainer(
         args, reward=lambda prompts, **_: mixed(prompts, letters), train_dataset=tiny_dataset(rows)
     )
-    records = []
-    run.rollout_sink = lambda step, found: records.extend(found)
+    records = keep_records(run)
     run.train()
     return records, run.state.log_history[0], run
 
@@ -108,8 +107,8 @@ def test_only_the_verifier_says_which_groups_teach(tmp_path):
     run = trainer(args, reward=[style, solved])
     run.train()
     assert run.state.log_history[0]["sampling/rounds"] >= 1
-    assert {letter_of(prompt) for prompt in run._rollouts.prompts} <= set("bdfhjlnp")
-    differs = run._rollouts.reward_per_func.view(4, GROUP, 2).std(1) > 0
+    assert {letter_of(prompt) for prompt in run._attached.step.rollouts.prompts} <= set("bdfhjlnp")
+    differs = run._attached.step.rollouts.reward_per_func.view(4, GROUP, 2).std(1) > 0
     assert differs.all()
 
 
@@ -152,9 +151,9 @@ def test_soft_overlong_penalty_is_added_and_decides_nothing(tmp_path):
     run.train()
     assert run.reward_func_names == ["vowels", "soft_overlong_punishment_reward"]
     assert run.reward_func_names[run._verifier] == "vowels"
-    lengths = torch.tensor([len(ids) for ids in run._rollouts.completion_ids])
+    lengths = torch.tensor([len(ids) for ids in run._attached.step.rollouts.completion_ids])
     # DAPO, Eq. 13, for L_max = 16 and L_cache = 8.
     expected = torch.where(lengths <= 8, 0.0, (8 - lengths) / 8)
-    torch.testing.assert_close(run._rollouts.reward_per_func[:, 1], expected)
+    torch.testing.assert_close(run._attached.step.rollouts.reward_per_func[:, 1], expected)
     with pytest.raises(ValueError, match="overlong_tokens is 16, but a completion has at most 16"):
         trainer(config(tmp_path, "dapo", overlong_tokens=16))

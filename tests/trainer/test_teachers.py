@@ -7,10 +7,11 @@ from peft import LoraConfig
 from tokenizers import models
 
 from scgrpo.config import ADVANTAGES, TEACHERS, USES
-from scgrpo.credit.scoring import Policy, ScoreRequest, find_backbone
+from scgrpo.credit.scoring import ScoreRequest
 from scgrpo.teachers.memory import Remembered, TrajectoryMemory
-from tests.teachers.test_scoring import dense_kl
-from tests.trainer.runs import config, trainer, two_visits
+from scgrpo.teachers.policy import Policy
+from tests.credit.test_scoring import dense_kl
+from tests.trainer.runs import config, keep_records, trainer, two_visits
 from tests.trainer.test_credit import one_step
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
@@ -23,8 +24,7 @@ def demonstrated(rows=16):
 def test_demonstrations_are_what_the_teacher_reads(tmp_path):
     args = config(tmp_path, "opsd", max_steps=1, rollout_steps=1)
     run = trainer(args, train_dataset=demonstrated())
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     run.train()
     shown = {row["prompt"][-1]["content"]: row["demonstration"] for row in demonstrated()}
     for record in records:
@@ -45,13 +45,13 @@ def test_initial_weights_stay_while_the_policy_learns(tmp_path):
     run.train()
     assert torch.equal(hidden(use.teacher), before)
     assert not torch.allclose(hidden(use.student), before)
-    assert all(not p.requires_grad for p in use.teacher.model.parameters())
+    assert all(not p.requires_grad for p in use.teacher.module.parameters())
 
 
 def test_initial_weights_of_an_adapter_are_those_without_it(tmp_path):
     model = tiny_model()
     args = config(tmp_path, "opsd", max_steps=3, learning_rate=0.05)
-    base = hidden(Policy(model, find_backbone(model)))
+    base = hidden(Policy.of(model, lambda: model))
     run = trainer(args, model=model, train_dataset=demonstrated(), peft_config=LoraConfig(r=4))
     run.train()
     use = run._credit.use
@@ -184,22 +184,22 @@ def entry(step, *ids):
 
 def test_memory_keeps_the_latest_and_forgets_the_old():
     memory = TrajectoryMemory(size=2, max_age=10)
-    memory.add("x", [entry(0, 1), entry(0, 2)])
-    memory.add("x", [entry(5, 3)])
+    memory = memory.after(0, [("x", [entry(0, 1), entry(0, 2)])])
+    memory = memory.after(5, [("x", [entry(5, 3)])])
     assert [r.step for r in memory.recall("x", 5)] == [5, 0]
     # The age limit is the last step at which a rollout is still recalled.
     assert [r.completion_ids for r in memory.recall("x", 10)] == [[3], [2]]
     assert [r.completion_ids for r in memory.recall("x", 11)] == [[3]]
     assert [r.completion_ids for r in memory.recall("x", 15)] == [[3]]
     assert memory.recall("x", 16) == [] and memory.recall("y", 0) == []
-    memory.forget(16)
+    memory = memory.after(16, [])
     assert len(memory) == 0 and memory.kept == {}
 
 
 def test_memory_counts_equal_rollouts_once():
     memory = TrajectoryMemory(size=3, max_age=10)
-    memory.add("x", [entry(0, 1, 2)])
-    memory.add("x", [entry(4, 1, 2), entry(4, 3)])
+    memory = memory.after(0, [("x", [entry(0, 1, 2)])])
+    memory = memory.after(4, [("x", [entry(4, 1, 2), entry(4, 3)])])
     assert sorted((r.step, r.completion_ids) for r in memory.recall("x", 4)) == [
         (4, [1, 2]), (4, [3])
     ]  # fmt: skip
@@ -207,10 +207,10 @@ def test_memory_counts_equal_rollouts_once():
 
 def test_memory_survives_as_plain_types(tmp_path):
     memory = TrajectoryMemory(size=3, max_age=10)
-    memory.add("x", [entry(0, 1, 2), entry(1, 3)])
+    memory = memory.after(1, [("x", [entry(0, 1, 2), entry(1, 3)])])
     torch.save(memory.state_dict(), tmp_path / "state.pt")
     again = TrajectoryMemory(size=3, max_age=10)
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    again = again.restored(torch.load(tmp_path / "state.pt", weights_only=True))
     assert again == memory
 
 

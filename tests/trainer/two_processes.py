@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.trainer.runs import config, trainer
+from tests.trainer.runs import config, keep_records, trainer
 from tests.trainer.tiny import tiny_dataset
 
 ROLLOUTS, GROUP = 24, 8
@@ -65,8 +65,7 @@ def one_run(folder: Path, preset: str) -> dict:
     run = trainer(
         args, reward=reward, rollout_func=rollouts, model=str(folder / "model"), train_dataset=data
     )
-    records = []
-    run.rollout_sink = lambda step, rows: records.extend(rows)
+    records = keep_records(run)
     run.train()
     columns = ("step", "group", "index", "prompt", "route", "reference", "reference_text", "kl")
     kept = [{name: r[name] for name in columns} for r in records]

@@ -1,77 +1,113 @@
-"""What the reward says: the advantages of a generation batch.
+"""What the reward says: the advantages of a generation batch (sections 1, 4 and 6).
 
-Shapes: B rollouts of this process, B_all of all, T tokens.
+Shapes: B rollouts of this process, B_all of all, N groups, G rollouts a group, T tokens.
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from scgrpo.method import token_returns, whiten
-from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.credit.use import Passes
+from scgrpo.method import diversity_advantage, diversity_score, token_returns, whiten
+from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
+from scgrpo.teachers.teacher import References
+from scgrpo.world import gather_padded
 
-Estimator = Callable[[Any, Batch, Rollouts], Metrics]
+Advantages = tuple[Tensor, Metrics]
+"""`(B)` or `(B, T)`, and what is to be logged."""
 
 
-def group_normalised(trainer: Any, batch: Batch, rollouts: Rollouts) -> Metrics:
+class Estimator(Protocol):
+    """Says what the reward of each rollout is worth, before any token is weighted."""
+
+    def __call__(self, batch: Batch, step: StepContext) -> Advantages: ...
+
+
+def group_normalised(batch: Batch, step: StepContext) -> Advantages:
     """GRPO: TRL's own advantage, as it is."""
-    return {}
+    return batch["advantages"], {}
 
 
-def no_advantage(trainer: Any, batch: Batch, rollouts: Rollouts) -> Metrics:
+def no_advantage(batch: Batch, step: StepContext) -> Advantages:
     """Distillation alone: the reward is logged and teaches nothing."""
-    batch["advantages"] = torch.zeros_like(batch["advantages"])
-    return {}
+    return torch.zeros_like(batch["advantages"]), {}
 
 
-def whitened(trainer: Any, batch: Batch, rollouts: Rollouts) -> Metrics:
+@dataclass(frozen=True)
+class Whitened:
     """REINFORCE++: returns less the KL to the initial policy, whitened over all processes."""
-    method, accelerator = trainer.args.method, trainer.accelerator
-    written_BT = written_tokens(batch)
-    reward_B = _weighted_reward(trainer, rollouts)[rollouts.local(accelerator)]
-    kl_BT = torch.zeros(written_BT.shape, device=written_BT.device)
-    if method.reward_kl > 0:
-        kl_BT = _sampling_logps(trainer, batch) - batch["ref_per_token_logps"]
-    returns_BT = token_returns(reward_B, kl_BT, written_BT, method.reward_kl, method.discount)
-    scored_BT = written_BT & ~returns_BT.isnan()
-    width = accelerator.pad_across_processes(returns_BT.nan_to_num(0), dim=1)
-    scored = accelerator.pad_across_processes(scored_BT, dim=1)
-    advantage = whiten(accelerator.gather(width), accelerator.gather(scored))
-    batch["advantages"] = advantage[rollouts.local(accelerator), : written_BT.shape[1]]
-    tokens = accelerator.reduce(
-        torch.stack([(kl_BT * written_BT).sum(), written_BT.sum().float()]), reduction="sum"
-    )
-    return {"reward_kl": (tokens[0] / tokens[1].clamp(min=1)).item()}
+
+    reward_kl: float
+    """Coefficient of that KL."""
+    discount: float
+    reward_weights: Tensor
+    """`(F)` weights of the reward functions."""
+    sampling_logps: Callable[[Batch], Tensor]
+    """Log-probs `(B, T)` of the policy that sampled."""
+
+    def __call__(self, batch: Batch, step: StepContext) -> Advantages:
+        written_BT = written_tokens(batch)
+        reward_B = self._total_reward(step.rollouts.reward_per_func)[step.local]
+        kl_BT = torch.zeros(written_BT.shape, device=written_BT.device)
+        if self.reward_kl > 0:
+            kl_BT = self.sampling_logps(batch) - batch["ref_per_token_logps"]
+        returns_BT = token_returns(reward_B, kl_BT, written_BT, self.reward_kl, self.discount)
+        scored_BT = written_BT & ~returns_BT.isnan()
+        whitened = whiten(
+            gather_padded(step.world, returns_BT.nan_to_num(0)),
+            gather_padded(step.world, scored_BT),
+        )
+        sums = torch.stack([(kl_BT * written_BT).sum(), written_BT.sum().float()])
+        total, tokens = step.world.sum(sums)
+        logged = {"reward_kl": (total / tokens.clamp(min=1)).item()}
+        return whitened[step.local, : written_BT.shape[1]], logged
+
+    def _total_reward(self, reward_per_func: Tensor) -> Tensor:
+        """Weighted sum `(B_all)` of all reward functions, NaN where none applies."""
+        total = (reward_per_func * self.reward_weights.to(reward_per_func.device)).nansum(1)
+        return total.masked_fill(reward_per_func.isnan().all(1), torch.nan)
 
 
-ADVANTAGES: dict[str, Estimator] = {
-    "group": group_normalised,
-    "whitened": whitened,
-    "none": no_advantage,
-}
-"""One entry for each of `scgrpo.config.ADVANTAGES`."""
+def diversity(
+    advantage: Tensor,
+    passes: Passes,
+    batch: Batch,
+    step: StepContext,
+    references: References,
+    alpha: float,
+) -> Advantages:
+    """The advantages, those of unsolved groups replaced by that of section 4.
+
+    Args:
+        advantage: `(B)` or `(B, T)` what the reward says.
+        passes: D of the rollouts that were scored.
+        batch: TRL's tensors.
+        step: the generation batch.
+        references: what was shown, and which groups are unsolved.
+        alpha: scale of the pseudo-advantage.
+    """
+    scored_B, sign_N = passes.scored_B, references.diversity_sign
+    if scored_B is None or sign_N is None or not bool(sign_N.any()):
+        return advantage, {}
+    device = scored_B.device
+    length_B = torch.tensor([r[0].written if r else 0 for r in references.shown], device=device)
+    score_B = diversity_score(passes.columns["kl"], written_tokens(batch), length_B)
+    score_NG = step.world.gather(score_B).view_as(step.reward_NG)
+    scored_NG = step.world.gather(scored_B).view_as(step.reward_NG)
+    sign_N1 = sign_N.to(device)[:, None]
+    diversity_NG = sign_N1 * diversity_advantage(score_NG, scored_NG, alpha)
+    unsolved_NG = (sign_N1 != 0).expand_as(score_NG)
+    diversity_B, unsolved_B = (x.flatten()[step.local] for x in (diversity_NG, unsolved_NG))
+    if advantage.dim() == 2:
+        diversity_B, unsolved_B = diversity_B[:, None], unsolved_B[:, None]
+    scores = score_NG[scored_NG & unsolved_NG]
+    logged = {"credit/diversity_std": scores.std().item() if scores.numel() > 1 else 0.0}
+    return torch.where(unsolved_B, diversity_B, advantage), logged
 
 
-def _weighted_reward(trainer: Any, rollouts: Rollouts) -> Tensor:
-    """Weighted sum `(B_all)` of all reward functions, NaN where none applies."""
-    reward = rollouts.reward_per_func
-    assert reward is not None
-    total = (reward * trainer.reward_weights.to(reward.device)).nansum(1)
-    return total.masked_fill(reward.isnan().all(1), torch.nan)
-
-
-@torch.no_grad()
-def _sampling_logps(trainer: Any, batch: Batch) -> Tensor:
-    """Log-probs `(B, T)` of the policy that sampled, where TRL has not computed them."""
-    if "old_per_token_logps" in batch:
-        return batch["old_per_token_logps"]  # type: ignore[no-any-return]
-    logps, _, _ = trainer._get_per_token_logps_and_entropies(
-        trainer.model,
-        torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-        torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-        batch["completion_ids"].shape[1],
-        batch_size=trainer.args.per_device_train_batch_size,
-    )
-    return logps  # type: ignore[no-any-return]
+def per_token(advantage: Tensor, like: Tensor) -> Tensor:
+    """Advantages `(B, T)` of ones that may be per rollout."""
+    return advantage if advantage.dim() == 2 else advantage[:, None].expand(like.shape)

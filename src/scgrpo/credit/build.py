@@ -1,128 +1,147 @@
 """From the choices of a `Method` to the objects that carry them out."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from scgrpo.config import Method
-from scgrpo.credit.advantages import ADVANTAGES
-from scgrpo.credit.credit import Credit, NoUse, Use
+from scgrpo.credit.advantages import Estimator, Whitened, group_normalised, no_advantage
+from scgrpo.credit.aggregation import Aggregation
+from scgrpo.credit.credit import Credit
 from scgrpo.credit.distillation import DistillationLoss
 from scgrpo.credit.heads import PolicyHeads
-from scgrpo.credit.scoring import Policy, Scorer
-from scgrpo.credit.weight import SCORED, TokenWeight
-from scgrpo.teachers.lessons import Demonstrations, NoTeacher, OtherModel, OwnRollouts, Teacher
+from scgrpo.credit.scoring import SCORED, Scorer
+from scgrpo.credit.use import NoUse, Use
+from scgrpo.credit.weight import TokenWeight
+from scgrpo.rollouts import Batch
+from scgrpo.teachers.demonstrations import Demonstrations
 from scgrpo.teachers.memory import TrajectoryMemory
-from scgrpo.teachers.models import student_policy, teacher_policy
+from scgrpo.teachers.models import ModelHost, teacher_policy
+from scgrpo.teachers.own_rollouts import OwnRollouts
+from scgrpo.teachers.policy import Policy
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.trainer.checks import check_demonstrations, context_length
+from scgrpo.teachers.teacher import NoTeacher, OtherModel, Teacher
+from scgrpo.world import World
 
 
-def build_credit(trainer: Any) -> Credit:
-    """The credit that the trainer's method means.
+@dataclass(frozen=True)
+class Host:
+    """What the method needs of whoever trains: TRL's trainer, or another."""
 
-    Args:
-        trainer: a trainer whose TRL part is set up.
+    method: Method
+    world: World
+    policy: Policy
+    tokenizer: PreTrainedTokenizerBase
+    models: ModelHost
+    aggregation: Aggregation
+    """Of the loss to which a term may be added."""
+    reward_weights: Tensor
+    """`(F)` weights of the reward functions."""
+    sampling_logps: Callable[[Batch], Tensor]
+    """Log-probs `(B, T)` of the policy that sampled a batch, in nats."""
+    autocast: Callable[[], AbstractContextManager[Any]]
+    temperature: float = 1.0
+    guide: str = "math"
+    max_length: int = 2**31
+    """Longest teacher sequence in tokens."""
+    chat_template: str | None = None
+    template_options: dict[str, Any] = field(default_factory=dict)
+    score_tokens: int = 16384
+
+
+def build_credit(host: Host) -> Credit:
+    """The credit that the host's method means.
 
     Raises:
-        ValueError: for a model, data or a teacher that the method cannot work with.
+        ValueError: for a model or a teacher that the method cannot work with.
     """
-    method: Method = trainer.args.method
-    if method.teacher != "none" and trainer._is_vlm:
-        raise ValueError(
-            "the model reads images, and a teacher prompt with images is not supported; use a "
-            "text-only model, or preset 'grpo'."
-        )
+    method = host.method
     return Credit(
-        ADVANTAGES[method.advantage], TEACHERS[method.teacher](trainer), USES[method.use](trainer)
+        method,
+        host.world,
+        ADVANTAGES[method.advantage](host),
+        TEACHERS[method.teacher](host),
+        USES[method.use](host),
     )
 
 
-def _own_rollouts(trainer: Any) -> OwnRollouts:
-    method: Method = trainer.args.method
-    memory = TrajectoryMemory(method.memory_size, method.memory_age)
-    return OwnRollouts(
-        method, trainer.accelerator, _prompts(trainer), memory if method.memory_size else None
-    )
+def new_memory(method: Method) -> TrajectoryMemory | None:
+    """The memory that a run begins with, None for a method that remembers nothing."""
+    if not method.memory_size:
+        return None
+    return TrajectoryMemory(method.memory_size, method.memory_age)
 
 
-def _demonstrations(trainer: Any) -> Demonstrations:
-    check_demonstrations(trainer.train_dataset, trainer.args.method.demonstration)
-    return Demonstrations(trainer.args.method, trainer.accelerator, _prompts(trainer))
-
-
-def _prompts(trainer: Any) -> TeacherPrompts:
-    model = trainer.accelerator.unwrap_model(trainer.model)
+def _prompts(host: Host) -> TeacherPrompts:
     return TeacherPrompts(
-        trainer._tokenizer,
-        trainer.args.guide,
-        max_length=_teacher_length(trainer.args.teacher_max_length, context_length(model)),
-        chat_template=trainer.chat_template,
-        template_options=trainer.chat_template_kwargs,
+        host.tokenizer,
+        host.guide,
+        max_length=host.max_length,
+        chat_template=host.chat_template,
+        template_options=host.template_options,
     )
 
 
-def _token_weight(trainer: Any) -> TokenWeight:
-    method: Method = trainer.args.method
-    weight = method.weight_function()
-    student, teacher, heads = _models(trainer)
-    scorer = Scorer(
-        student,
-        teacher,
-        replace(heads, kind="forward"),
-        signals=frozenset(weight.signals) & frozenset(SCORED),
-        max_tokens=trainer.args.score_tokens,
-        batches_everywhere=lambda count: _largest(trainer.accelerator, count),
-    )
-    return TokenWeight(method, trainer.accelerator, scorer, weight)
-
-
-def _distillation_loss(trainer: Any) -> DistillationLoss:
-    return DistillationLoss(trainer.args.method, trainer.accelerator, *_models(trainer))
-
-
-def _models(trainer: Any) -> tuple[Policy, Policy, PolicyHeads]:
-    method, unwrap = trainer.args.method, trainer.accelerator.unwrap_model
-    student = student_policy(trainer)
-    teacher = teacher_policy(trainer, student)
+def _models(host: Host) -> tuple[Policy, PolicyHeads]:
+    """The teacher, and the heads of student and teacher."""
+    method = host.method
+    teacher = teacher_policy(method, host.policy, host.tokenizer, host.models)
     heads = PolicyHeads(
-        unwrap(student.model),
-        unwrap(teacher.model),
-        trainer.temperature,
+        host.policy.module,
+        teacher.module,
+        host.temperature,
         method.divergence,
         method.divergence_beta,
     )
-    return student, teacher, heads
+    return teacher, heads
 
 
-def _teacher_length(wanted: int | None, context: int | None) -> int:
-    if wanted is not None and context is not None and wanted > context:
-        raise ValueError(
-            f"teacher_max_length is {wanted}, but the model's context is {context} tokens; set it "
-            f"to {context} or less, or leave it unset."
-        )
-    return wanted or context or 2**31
+def _token_weight(host: Host) -> TokenWeight:
+    weight = host.method.weight_function()
+    teacher, heads = _models(host)
+    scorer = Scorer(
+        host.policy,
+        teacher,
+        replace(heads, kind="forward"),
+        host.world,
+        signals=frozenset(weight.signals) & frozenset(SCORED),
+        max_tokens=host.score_tokens,
+    )
+    return TokenWeight(host.method, host.world, scorer, weight)
 
 
-def _largest(accelerator: Any, count: int) -> int:
-    if accelerator.num_processes == 1:
-        return count
-    counts = accelerator.gather(torch.tensor([count], device=accelerator.device))
-    return int(counts.max().item())
+def _distillation_loss(host: Host) -> DistillationLoss:
+    return DistillationLoss(
+        host.method, host.world, host.policy, *_models(host), host.aggregation, host.autocast
+    )
 
 
-TEACHERS: dict[str, Callable[[Any], Teacher]] = {
-    "none": lambda trainer: NoTeacher(trainer.args.method),
-    "self": _own_rollouts,
-    "demonstration": _demonstrations,
-    "model": lambda trainer: OtherModel(trainer.args.method),
+def _whitened(host: Host) -> Whitened:
+    method = host.method
+    return Whitened(method.reward_kl, method.discount, host.reward_weights, host.sampling_logps)
+
+
+ADVANTAGES: dict[str, Callable[[Host], Estimator]] = {
+    "group": lambda host: group_normalised,
+    "whitened": _whitened,
+    "none": lambda host: no_advantage,
+}
+"""One entry for each of `scgrpo.config.ADVANTAGES`."""
+
+TEACHERS: dict[str, Callable[[Host], Teacher]] = {
+    "none": lambda host: NoTeacher(host.method),
+    "self": lambda host: OwnRollouts(host.method, _prompts(host)),
+    "demonstration": lambda host: Demonstrations(host.method, _prompts(host)),
+    "model": lambda host: OtherModel(host.method),
 }
 """One entry for each of `scgrpo.config.TEACHERS`."""
 
-USES: dict[str, Callable[[Any], Use]] = {
-    "none": lambda trainer: NoUse(),
+USES: dict[str, Callable[[Host], Use]] = {
+    "none": lambda host: NoUse(),
     "weight": _token_weight,
     "loss": _distillation_loss,
 }

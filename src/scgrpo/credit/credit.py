@@ -1,84 +1,134 @@
-"""Where credit is attached to a generation batch: after scoring, before TRL shuffles and splits.
+"""A step, from rollouts to the credit of each token: the table of contents.
 
-A credit is an advantage, a teacher and a use of its divergence. It sees a batch three times:
-`attach` while its groups still exist, `weigh` once it is cut into the micro-batches of the
-optimizer steps, and `loss` for each of these.
+| stage | method.md | where |
+|---|---|---|
+| route | 4 | `teachers/own_rollouts.py`, `method/routing.py` |
+| references | 4 | `teachers/own_rollouts.py`, `method/references.py` |
+| teacher prompts | 2 | `teachers/prompts.py`, `teachers/transcripts.py` |
+| passes, divergence | 2 | `credit/scoring.py`, `credit/heads.py`, `method/chunked.py` |
+| threshold, weight | 3 | `credit/weight.py`, `method/weights.py`, `method/signals.py` |
+| advantage | 1, 4, 6 | `credit/advantages.py`, `method/advantages.py` |
+| loss term | 6 | `credit/distillation.py`, `credit/aggregation.py` |
+
+Shapes: B rollouts of this process, N groups, G rollouts a group, M active tokens.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from scgrpo.credit.advantages import Estimator
-from scgrpo.rollouts import Batch, Metrics, Rollouts
-from scgrpo.teachers.lessons import DrawKey, Lessons, Teacher
+from scgrpo.config import Method
+from scgrpo.credit import metrics
+from scgrpo.credit.advantages import Estimator, diversity
+from scgrpo.credit.use import Loss, Passes, Update, Use
+from scgrpo.credit.weight import carried
+from scgrpo.rollouts import Batch, Metrics, StepContext
+from scgrpo.teachers.memory import TrajectoryMemory
+from scgrpo.teachers.teacher import References, ShownPrompts, Teacher
+from scgrpo.world import World
 
 
-class Use(Protocol):
-    """What becomes of the teacher's divergence."""
+@dataclass(frozen=True)
+class Attached:
+    """What a generation batch gains while its groups still exist."""
 
-    needs_student_pass: bool
-    """Whether the hidden states of a student pass that TRL makes anyway are of use."""
-
-    def attach(
-        self, batch: Batch, rollouts: Rollouts, lessons: Lessons, reward_NG: Tensor
-    ) -> Metrics:
-        """Add per-rollout tensors to the batch; they survive shuffle and split."""
-        ...
-
-    def weigh(self, micro_batches: Sequence[Batch], steps_per_update: int) -> Metrics:
-        """Turn the advantages of the micro-batches into per-token ones, where that is wanted."""
-        ...
+    step: StepContext
+    references: References
+    prompts: ShownPrompts
+    passes: Passes
+    columns: Batch
+    """Per-rollout tensors that replace or join those of the batch."""
+    logged: Metrics
 
 
-class NoUse:
-    """TRL's batch as it is."""
+@dataclass(frozen=True)
+class Weighed:
+    """What the micro-batches of a generation batch gain once they are cut."""
 
-    needs_student_pass = False
-
-    def attach(
-        self, batch: Batch, rollouts: Rollouts, lessons: Lessons, reward_NG: Tensor
-    ) -> Metrics:
-        return {}
-
-    def weigh(self, micro_batches: Sequence[Batch], steps_per_update: int) -> Metrics:
-        return {}
+    columns: Sequence[Batch]
+    """For each micro-batch, tensors that replace or join its own."""
+    logged: Metrics
 
 
-@dataclass
+@dataclass(frozen=True)
 class Credit:
-    """How the tokens of a batch get their credit."""
+    """An advantage, a teacher, and a use of its opinion, in the order in which they are asked."""
 
+    method: Method
+    world: World
     advantage: Estimator
     teacher: Teacher
     use: Use
 
     def attach(
-        self,
-        trainer: Any,
-        batch: Batch,
-        rollouts: Rollouts,
-        reward_NG: Tensor,
-        route_N: Tensor,
-        key: DrawKey,
-    ) -> Metrics:
-        """Advantages, lessons and what their use adds, for a batch whose groups still exist."""
-        logged = self.advantage(trainer, batch, rollouts)
-        lessons = self.teacher.lessons(batch, rollouts, reward_NG, route_N, key)
-        rollouts.lessons = lessons
-        return logged | lessons.logged | self.use.attach(batch, rollouts, lessons, reward_NG)
+        self, batch: Batch, step: StepContext, memory: TrajectoryMemory | None = None
+    ) -> Attached:
+        """What needs whole groups, before TRL shuffles and splits the batch.
 
-    def weigh(self, micro_batches: Sequence[Batch], steps_per_update: int) -> Metrics:
-        """Per-token advantages, where the use means them."""
-        return self.use.weigh(micro_batches, steps_per_update)
+        Args:
+            batch: TRL's tensors of the generation batch.
+            step: the same batch as rollouts.
+            memory: verified rollouts of earlier steps.
+        """
+        advantage, logged = self.advantage(batch, step)
+        library = self.teacher.library(step, memory)
+        route_N = self.teacher.route(step, library)
+        references = self.teacher.references(step, route_N, library, memory)
+        prompts = self.teacher.prompts(step, references)
+        passes = self.use.passes(batch, step, references, prompts)
+        advantage, spread = diversity(
+            advantage, passes, batch, step, references, self.method.diversity_alpha
+        )
+        columns = {
+            **passes.columns,
+            "advantages": advantage,
+            "route": _per_rollout(route_N, step).to(advantage.device),
+            "rollout_row": torch.arange(len(step.rollouts), device=advantage.device),
+        }
+        shares = metrics.route_shares(route_N[: len(route_N) - step.rollouts.masked_groups])
+        parts = (logged, references.logged, prompts.logged, spread, shares)
+        return Attached(step, references, prompts, passes, columns, _joined(parts))
 
-    def loss(
-        self, trainer: Any, inputs: Batch, surrogate: Callable[[], Tensor]
-    ) -> tuple[Tensor, Metrics]:
-        """TRL's loss, and what the use adds to it."""
-        add = getattr(self.use, "loss", None)
-        if add is None or "credit_active" not in inputs:
-            return surrogate(), {}
-        return add(trainer, inputs, surrogate)  # type: ignore[no-any-return]
+    def weigh(self, micro_batches: Sequence[Batch], per_step: int) -> Weighed:
+        """Per-token advantages, once the batch is cut into micro-batches.
+
+        Args:
+            micro_batches: of one generation batch.
+            per_step: micro-batches of one optimizer step.
+        """
+        columns: list[Batch] = []
+        scales: list[Tensor] = []
+        for window in self.use.windows(micro_batches, per_step):
+            signals = self.use.signals(window)
+            c = self.use.threshold(signals.values["kl"])
+            weight_M = self.use.weight(signals, c)
+            parts = weight_M.split([int(m["credit_active"].sum()) for m in window])
+            scales.append(c)
+            columns += [carried(m, part, c) for m, part in zip(window, parts, strict=True)]
+        if not columns:
+            return Weighed([{} for _ in micro_batches], {})
+        weighed = [m | own for m, own in zip(micro_batches, columns, strict=True)]
+        return Weighed(columns, metrics.of_weights(weighed, scales, self.world))
+
+    def loss(self, micro_batch: Batch, surrogate: Callable[[], Tensor], update: Update) -> Loss:
+        """TRL's loss of a micro-batch, and the divergence where it is a term of the loss.
+
+        Args:
+            micro_batch: with what `attach` and `weigh` added.
+            surrogate: makes the student's forward and returns TRL's loss.
+            update: the optimizer step.
+        """
+        if "route" not in micro_batch:  # of an evaluation
+            return Loss(surrogate())
+        return self.use.loss(micro_batch, surrogate, update)
+
+
+def _per_rollout(values_N: Tensor, step: StepContext) -> Tensor:
+    """A value of each group, for each rollout of this process."""
+    return values_N.repeat_interleave(step.reward_NG.shape[1])[step.local]
+
+
+def _joined(parts: Sequence[Metrics]) -> Metrics:
+    return {name: value for part in parts for name, value in part.items()}

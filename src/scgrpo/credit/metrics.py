@@ -1,49 +1,19 @@
-"""Logged numbers of the credit, reduced over all processes."""
+"""Logged numbers of the credit, of all processes."""
 
-import resource
+from collections.abc import Sequence
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
+from scgrpo.credit.weight import active
 from scgrpo.method import Route, quantile
+from scgrpo.rollouts import Batch, Metrics, written_tokens
+from scgrpo.world import UnevenVectors, World
 
 KL_PERCENTILES = (50, 75, 95)
 
 
-class Everywhere:
-    """Vectors of all processes, each of which holds another number of entries.
-
-    Args:
-        accelerator: of the trainer, or None to stay within this process.
-        count: M, the entries of this process.
-        device: of the vectors.
-    """
-
-    def __init__(self, accelerator: Accelerator | None, count: int, device: torch.device) -> None:
-        alone = accelerator is None or accelerator.num_processes == 1
-        self.accelerator = None if alone else accelerator
-        self.first, self.count = 0, count
-        if self.accelerator is not None:
-            counts = self.accelerator.gather(torch.tensor([count], device=device))
-            self.counts = counts.tolist()
-            self.first = sum(self.counts[: self.accelerator.process_index])
-
-    def gather(self, values: Tensor) -> Tensor:
-        """Entries `(M)` of all processes, in the order of the processes."""
-        if self.accelerator is None:
-            return values
-        padded = values.new_zeros(max(self.counts))
-        padded[: self.count] = values
-        rows = self.accelerator.gather(padded).view(len(self.counts), -1)
-        return torch.cat([row[:count] for row, count in zip(rows, self.counts, strict=True)])
-
-    def mine(self, values: Tensor) -> Tensor:
-        """The entries of this process among those of all."""
-        return values[self.first : self.first + self.count]
-
-
-def route_shares(route_N: Tensor) -> dict[str, float]:
+def route_shares(route_N: Tensor) -> Metrics:
     """Share of the groups on each route."""
     return {
         f"credit/route_{route.name.lower()}": (route_N == route).float().mean().item()
@@ -51,7 +21,26 @@ def route_shares(route_N: Tensor) -> dict[str, float]:
     }
 
 
-def kl_percentiles(active_kl: Tensor) -> dict[str, float]:
+def of_weights(micro_batches: Sequence[Batch], scales: Sequence[Tensor], world: World) -> Metrics:
+    """What D, the weights and their scales were.
+
+    Args:
+        micro_batches: of this process, weighed.
+        scales: c of each threshold's window, in nats.
+        world: the processes.
+    """
+    own = {name: active(micro_batches, name) for name in ("kl", "weight")}
+    vectors = UnevenVectors(world, own["kl"].numel())
+    mass = torch.stack([_credit_mass(m) for m in micro_batches]).sum(0)
+    none, total = world.sum(mass).tolist()
+    return kl_percentiles(vectors.gather(own["kl"])) | {
+        "credit/weight_mean": _mean(vectors.gather(own["weight"])),
+        "credit/none_share": none / total if total else 0.0,
+        "credit/threshold_c": torch.stack([*scales]).mean().item(),
+    }
+
+
+def kl_percentiles(active_kl: Tensor) -> Metrics:
     """P50, P75 and P95 of D in nats over the active tokens, and their number."""
     metrics = {"credit/active_tokens": float(active_kl.numel())}
     if active_kl.numel():
@@ -62,13 +51,14 @@ def kl_percentiles(active_kl: Tensor) -> dict[str, float]:
     return metrics
 
 
-def mean(values: Tensor) -> float:
+def _mean(values: Tensor) -> float:
     """Mean, NaN for no values (TRL leaves NaN out of its averages)."""
     return values.float().mean().item() if values.numel() else float("nan")
 
 
-def peak_memory() -> float:
-    """Peak memory of this process in GiB: the GPU's where there is one, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def _credit_mass(micro_batch: Batch) -> Tensor:
+    """Sum of |f A| / |o_i| over the tokens of unsolved groups, and over all tokens."""
+    written_BT = written_tokens(micro_batch)
+    mass_BT = micro_batch["advantages"].abs() * written_BT
+    mass_B = mass_BT.sum(1) / written_BT.sum(1).clamp(min=1)
+    return torch.stack([mass_B[micro_batch["route"] == Route.NONE].sum(), mass_B.sum()])

@@ -1,65 +1,25 @@
-"""One pass of the teacher and one of the student over the same completions -> D (section 2)."""
+"""The passes of teacher and student over the same completions -> D and the other signals.
 
-import inspect
+Shapes: R teachers of a completion, T tokens of it, M of several, H hidden size, K top tokens.
+"""
+
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
+
+from scgrpo.teachers.policy import Policy, evaluation_mode
+from scgrpo.world import World
 
 TopTokens = tuple[Tensor, Tensor]
 """Probabilities and ids `(T, K)` of the likeliest next tokens."""
-
-
-@dataclass
-class Policy:
-    """A causal language model whose last hidden states can be had."""
-
-    model: nn.Module
-    """What is called: wrapped as the trainer wraps it."""
-    backbone: nn.Module
-    """Part of it whose output is the last hidden state."""
-    forward_options: dict[str, Any] = field(default_factory=dict)
-    """Further arguments of the forward, see `head_options`."""
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext
-    """Entered around each forward, to turn adapters off for instance."""
-
-    def hidden_states(
-        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Hidden states from which each completion token was predicted.
-
-        Sequences are padded on the right, so that every token has the position that it had when it
-        was sampled, whatever the position encoding.
-
-        Args:
-            prompts: token ids, at least one each.
-            completions: token ids.
-
-        Returns:
-            `(M, H)`, the completions one after the other, M their total length.
-        """
-        device = next(self.model.parameters()).device
-        rows = [torch.tensor([*p, *c]) for p, c in zip(prompts, completions, strict=True)]
-        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        mask = nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        with self.around(), captured_hidden_states(self.backbone) as captured:
-            self.model(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                use_cache=False,
-                **self.forward_options,
-            )
-        # The state at position j predicts token j + 1.
-        states = [
-            captured[0][row, len(p) - 1 : len(p) + len(c) - 1]
-            for row, (p, c) in enumerate(zip(prompts, completions, strict=True))
-        ]
-        return torch.cat(states)
+SCORED = ("entropy", "logp", "disagreement")
+"""Signals that are computed beside D, where they are asked for."""
+Seconds = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -86,14 +46,14 @@ class Score:
     kl: Tensor
     """`(R, T)` D in nats, by each of the R teachers."""
     signals: dict[str, Tensor] = field(default_factory=dict)
-    """`(T)` those of `entropy`, `logp` and `disagreement` that were asked for."""
+    """`(T)` those of `SCORED` that were asked for."""
     student_top: TopTokens | None = None
     teacher_top: TopTokens | None = None
     """Of the first teacher."""
 
 
 class Heads(Protocol):
-    """What the scorer needs of the output heads, applied to hidden states `(M, H)`."""
+    """What is needed of the output heads, applied to hidden states `(M, H)`."""
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """KL(teacher || student) of each row, `(M)` nats."""
@@ -112,66 +72,50 @@ class Heads(Protocol):
         ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scorer:
     """Scores completions in micro-batches: no gradient, no dropout, longest first."""
 
     student: Policy
     teacher: Policy
     heads: Heads
+    world: World
     signals: frozenset[str] = frozenset()
-    """Signals wanted beside D: `entropy`, `logp`, `disagreement`."""
+    """Those of `SCORED` that are wanted beside D."""
     max_tokens: int = 16384
     """Padded tokens in one micro-batch; a longer completion goes alone."""
-    batches_everywhere: Callable[[int], int] = int
-    """Largest of the processes' numbers of micro-batches: a sharded model must be called equally
-    often by all of them."""
-    seconds: dict[str, float] = field(
-        default_factory=lambda: {"student_pass": 0.0, "teacher_pass": 0.0}
-    )
 
     @torch.no_grad()
-    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+    def score(self, requests: Sequence[ScoreRequest]) -> tuple[list[Score], Seconds]:
         """D of each completion: position t holds the divergence that produced token t.
 
         Args:
             requests: completions with at least one token and one teacher each.
 
         Returns:
-            One score per request, in the order of the requests.
+            One score per request, in the order of the requests, and the seconds of both passes.
         """
         scores: dict[int, Score] = {}
+        seconds = {"student_pass": 0.0, "teacher_pass": 0.0}
         batches = list(_micro_batches(requests, self.max_tokens))
         student = sum(_needs_student(requests, batch) for batch in batches)
-        with evaluation_mode(self.student.model), evaluation_mode(self.teacher.model):
+        with evaluation_mode(self.student.wrapped()), evaluation_mode(self.teacher.wrapped()):
             for batch in batches:
                 chosen = [requests[i] for i in batch]
-                scores |= zip(batch, self._score_batch(chosen), strict=True)
+                scores |= zip(batch, self._score_batch(chosen, seconds), strict=True)
             # A process with less to score makes empty passes, in the same order as the others.
-            student_left = self.batches_everywhere(student) - student
-            for left in range(self.batches_everywhere(len(batches)) - len(batches)):
+            student_left = self.world.largest(student) - student
+            for left in range(self.world.largest(len(batches)) - len(batches)):
                 if left < student_left:
                     self.student.hidden_states([[0]], [[0]])
                 self.teacher.hidden_states([[0]], [[0]])
-        return [scores[i] for i in range(len(requests))]
+        return [scores[i] for i in range(len(requests))], seconds
 
-    def _score_batch(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+    def _score_batch(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[Score]:
         lengths = [len(r.completion) for r in requests]
-        completions = [r.completion for r in requests]
-        known = [r.student_hidden for r in requests if r.student_hidden is not None]
-        if len(known) == len(requests):
-            student = list(known)
-        else:
-            with self._timed("student_pass"):
-                prompts = [r.student_prompt for r in requests]
-                hidden = self.student.hidden_states(prompts, completions)
-            student = list(hidden.split(lengths))
-        with self._timed("teacher_pass"):
-            shown = [(row, p) for row, r in enumerate(requests) for p in r.teacher_prompts]
-            rows = [row for row, _ in shown]
-            hidden = self.teacher.hidden_states(
-                [p for _, p in shown], [completions[row] for row in rows]
-            )
+        student = self._student_states(requests, seconds)
+        with timed(seconds, "teacher_pass"):
+            rows, hidden = self._teacher_states(requests)
             kl = self.heads.divergence(hidden, torch.cat([student[row] for row in rows]))
         by_teacher = zip(
             rows, *(x.split([lengths[row] for row in rows]) for x in (kl, hidden)), strict=True
@@ -183,6 +127,23 @@ class Scorer:
             self._score_one(request, student[row], taught[row])
             for row, request in enumerate(requests)
         ]
+
+    def _student_states(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[Tensor]:
+        known = [r.student_hidden for r in requests if r.student_hidden is not None]
+        if len(known) == len(requests):
+            return known
+        with timed(seconds, "student_pass"):
+            hidden = self.student.hidden_states(
+                [r.student_prompt for r in requests], [r.completion for r in requests]
+            )
+        return list(hidden.split([len(r.completion) for r in requests]))
+
+    def _teacher_states(self, requests: Sequence[ScoreRequest]) -> tuple[list[int], Tensor]:
+        """States `(M, H)` behind each teacher's prompt, and which request each prompt is of."""
+        shown = [(row, p) for row, r in enumerate(requests) for p in r.teacher_prompts]
+        rows = [row for row, _ in shown]
+        completions = [requests[row].completion for row in rows]
+        return rows, self.teacher.hidden_states([p for _, p in shown], completions)
 
     def _score_one(
         self, request: ScoreRequest, student_TH: Tensor, taught: list[tuple[Tensor, Tensor]]
@@ -203,59 +164,17 @@ class Scorer:
             teacher_top=self.heads.top_tokens(taught[0][1], of_teacher=True),
         )
 
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
+
+@contextmanager
+def timed(seconds: Seconds, name: str) -> Iterator[None]:
+    """Add the seconds spent inside to those of a name."""
+    start = time.perf_counter()
+    try:
         yield
+    finally:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.seconds[name] += time.perf_counter() - start
-
-
-@contextmanager
-def captured_hidden_states(backbone: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect the last hidden states `(B, L, H)` of every forward of the backbone."""
-    captured: list[Tensor] = []
-    handle = backbone.register_forward_hook(lambda *call: captured.append(call[-1][0]))
-    try:
-        yield captured
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Turn dropout off; afterwards every module is in the mode in which it was."""
-    was_training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in was_training:
-            module.training = True
-
-
-def find_backbone(model: PreTrainedModel) -> nn.Module:
-    """The part of a causal language model that ends before its output head.
-
-    Raises:
-        ValueError: for a model that has no such part.
-    """
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    backbone = base.base_model
-    if backbone is base or base.get_output_embeddings() is None:
-        raise ValueError(
-            f"{type(base).__name__} has no backbone apart from its output head; SC-GRPO needs a "
-            "causal language model of transformers, such as AutoModelForCausalLM loads."
-        )
-    return backbone
-
-
-def head_options(model: PreTrainedModel) -> dict[str, Any]:
-    """Arguments that keep the forward from projecting every position onto the vocabulary."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    accepted = inspect.signature(type(base).forward).parameters
-    return {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def _needs_student(requests: Sequence[ScoreRequest], batch: Sequence[int]) -> bool:

@@ -1,158 +1,86 @@
-"""use='weight': the divergence weighs the loss of each token (sections 3 and 4).
+"""use='weight': the divergence weighs the loss of each token (sections 2 and 3).
 
-Shapes: B rollouts of this process, N groups, G rollouts a group, T tokens, M active tokens.
+Shapes: B rollouts of this process, T tokens, M active tokens of an optimizer step on this process,
+M_all on all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from scgrpo.config import Method
-from scgrpo.credit import metrics
-from scgrpo.credit.metrics import Everywhere
-from scgrpo.credit.scoring import Score, Scorer, ScoreRequest
-from scgrpo.method import (
-    Route,
-    Weight,
-    credit_weight,
-    diversity_advantage,
-    diversity_score,
-    threshold,
-)
-from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
-from scgrpo.teachers.lessons import Lessons
-
-SCORED = ("entropy", "logp", "disagreement")
-"""Signals that the scorer computes beside D."""
+from scgrpo.credit.advantages import per_token
+from scgrpo.credit.scoring import Score, Scorer, ScoreRequest, TopTokens
+from scgrpo.credit.use import NoUse, Passes, Signals
+from scgrpo.method import Weight, credit_weight, threshold
+from scgrpo.rollouts import Batch, StepContext, written_tokens
+from scgrpo.teachers.teacher import References, ShownPrompts
+from scgrpo.world import OneProcess, UnevenVectors, World
 
 
-@dataclass
-class TokenWeight:
+@dataclass(frozen=True)
+class TokenWeight(NoUse):
     """Scores the rollouts before the batch is shuffled, and weighs their tokens afterwards."""
 
     method: Method
-    accelerator: Accelerator
+    world: World
     scorer: Scorer
-    weight: Weight
-    needs_student_pass = True
+    weight_function: Weight
+    wants_student_states = True
 
-    def attach(
-        self, batch: Batch, rollouts: Rollouts, lessons: Lessons, reward_NG: Tensor
-    ) -> Metrics:
-        """Add D and the other signals to the batch, and the advantage of unsolved groups."""
+    def passes(
+        self, batch: Batch, step: StepContext, references: References, prompts: ShownPrompts
+    ) -> Passes:
         written_BT = written_tokens(batch)
-        batch["kl"] = torch.zeros(written_BT.shape, device=written_BT.device)
-        for name in self.scorer.signals:
-            batch[name] = torch.zeros_like(batch["kl"])
-        scored_B = self._score(batch, rollouts, lessons, written_BT)
-        batch["credit_active"] = written_BT & scored_B[:, None]
-        reference_B = torch.tensor(lessons.reference, device=written_BT.device)
-        batch["reference"] = torch.where(scored_B, reference_B, -1)
-        if lessons.diversity_sign is None or not bool(lessons.diversity_sign.any()):
-            return {}
-        return self._reward_diversity(batch, rollouts, lessons, reward_NG, scored_B)
-
-    def weigh(self, micro_batches: Sequence[Batch], steps_per_update: int) -> Metrics:
-        """Turn the advantages of the micro-batches into per-token ones."""
-        per_batch = self.method.threshold_scope == "batch"
-        window = steps_per_update if per_batch else 1
-        scales = []
-        for start in range(0, len(micro_batches), window):
-            step = micro_batches[start : start + window]
-            accelerator = self.accelerator if per_batch else None
-            weight_M, c = self._weigh_step(step, accelerator)
-            scales.append(c)
-            parts = weight_M.split([int(m["credit_active"].sum()) for m in step])
-            for micro_batch, part in zip(step, parts, strict=True):
-                weigh_tokens(micro_batch, part, c)
-        return self._logged(micro_batches) | {
-            "credit/threshold_c": torch.stack(scales).mean().item()
-        }
-
-    def _weigh_step(
-        self, step: Sequence[Batch], accelerator: Accelerator | None
-    ) -> tuple[Tensor, Tensor]:
-        """Weights `(M)` of this process's active tokens of one optimizer step, and c of their D."""
-        own = {name: active(step, name) for name in ("kl", *self.scorer.signals)}
-        everywhere = Everywhere(accelerator, own["kl"].numel(), own["kl"].device)
-        signals = {name: everywhere.gather(values) for name, values in own.items()}
-        c = self._scale(signals["kl"])
-        if "credit" in self.weight.signals:
-            signals["credit"] = credit_weight(signals["kl"], c)
-        if "advantage" in self.weight.signals:
-            signals["advantage"] = everywhere.gather(_active_advantages(step))
-        if signals["kl"].numel() == 0:
-            return signals["kl"], c
-        return everywhere.mine(self.weight(signals, self._scale)), c
-
-    def _scale(self, values_M: Tensor) -> Tensor:
-        method = self.method
-        if method.threshold_fixed is not None:
-            return torch.tensor(method.threshold_fixed, device=values_M.device)
-        everywhere = torch.ones_like(values_M, dtype=torch.bool)
-        return threshold(values_M, everywhere, method.threshold_percentile, method.threshold_min)
-
-    def _score(
-        self, batch: Batch, rollouts: Rollouts, lessons: Lessons, written_BT: Tensor
-    ) -> Tensor:
-        """Write the signals of each scored rollout into the batch; which ones were `(B)`."""
-        least = 2 if "disagreement" in self.scorer.signals else 1
+        names = ("kl", *self.scorer.signals)
+        columns = {name: torch.zeros(written_BT.shape, device=written_BT.device) for name in names}
+        least = 2 if "disagreement" in names else 1
         requests = {
-            row: _request(rollouts, row, prompts)
-            for row, prompts in enumerate(lessons.prompts)
-            if len(prompts) >= least and bool(written_BT[row].any())
+            row: _request(step, row, shown)
+            for row, shown in enumerate(prompts.ids)
+            if len(shown) >= least and bool(written_BT[row].any())
         }
-        scores = self.scorer.score(list(requests.values()))
-        scored_B = torch.zeros(len(written_BT), dtype=torch.bool, device=written_BT.device)
+        scores, seconds = self.scorer.score(list(requests.values()))
         for row, score in zip(requests, scores, strict=True):
             kl_T = _REDUCE[self.method.reference_reduction](score.kl)
-            for name, values in (("kl", kl_T), *score.signals.items()):
-                if name in batch:
+            for name, values in {"kl": kl_T, **score.signals}.items():
+                if name in names:
                     written_T = written_BT[row, : len(values)]
-                    batch[name][row, : len(values)] = values.where(written_T, 0.0)
-            scored_B[row] = True
-            _keep_top_tokens(rollouts, row, score)
-        return scored_B
+                    columns[name][row, : len(values)] = values.where(written_T, 0.0)
+        scored_B = torch.zeros(len(written_BT), dtype=torch.bool, device=written_BT.device)
+        scored_B[list(requests)] = True
+        columns["credit_active"] = written_BT & scored_B[:, None]
+        columns["reference"] = torch.where(scored_B, references.numbers.to(scored_B.device), -1)
+        return Passes(columns, scored_B, _top_tokens(requests, scores), seconds)
 
-    def _reward_diversity(
-        self,
-        batch: Batch,
-        rollouts: Rollouts,
-        lessons: Lessons,
-        reward_NG: Tensor,
-        scored_B: Tensor,
-    ) -> Metrics:
-        """Replace the advantage of unsolved groups by that of section 4."""
-        device = scored_B.device
-        length_B = torch.tensor(lessons.reference_length, device=device)
-        score_B = diversity_score(batch["kl"], written_tokens(batch), length_B)
-        score_NG = self.accelerator.gather(score_B).view_as(reward_NG)
-        scored_NG = self.accelerator.gather(scored_B).view_as(reward_NG)
-        assert lessons.diversity_sign is not None
-        sign_N1 = lessons.diversity_sign.to(device)[:, None]
-        diversity_NG = diversity_advantage(score_NG, scored_NG, self.method.diversity_alpha)
-        local = rollouts.local(self.accelerator)
-        advantage_B = (sign_N1 * diversity_NG).flatten()[local]
-        unsolved_B = (sign_N1 != 0).expand_as(reward_NG).flatten()[local]
-        if batch["advantages"].dim() == 2:
-            unsolved_B, advantage_B = unsolved_B[:, None], advantage_B[:, None]
-        batch["advantages"] = torch.where(unsolved_B, advantage_B, batch["advantages"])
-        scores = score_NG[scored_NG & (sign_N1 != 0)]
-        return {"credit/diversity_std": scores.std().item() if scores.numel() > 1 else 0.0}
+    def windows(self, micro_batches: Sequence[Batch], per_step: int) -> Iterator[Sequence[Batch]]:
+        size = per_step if self.method.threshold_scope == "batch" else 1
+        return (micro_batches[i : i + size] for i in range(0, len(micro_batches), size))
 
-    def _logged(self, micro_batches: Sequence[Batch]) -> Metrics:
-        own = {name: active(micro_batches, name) for name in ("kl", "weight")}
-        everywhere = Everywhere(self.accelerator, own["kl"].numel(), own["kl"].device)
-        mass = torch.stack([_credit_mass(m) for m in micro_batches]).sum(0)
-        none, total = self.accelerator.reduce(mass, reduction="sum").tolist()
-        return metrics.kl_percentiles(everywhere.gather(own["kl"])) | {
-            "credit/weight_mean": metrics.mean(everywhere.gather(own["weight"])),
-            "credit/none_share": none / total if total else 0.0,
-        }
+    def signals(self, window: Sequence[Batch]) -> Signals:
+        own = {name: active(window, name) for name in ("kl", *self.scorer.signals)}
+        if "advantage" in self.weight_function.signals:
+            own["advantage"] = _active_advantages(window)
+        world = self.world if self.method.threshold_scope == "batch" else OneProcess()
+        vectors = UnevenVectors(world, own["kl"].numel())
+        return Signals({name: vectors.gather(values) for name, values in own.items()}, vectors)
+
+    def threshold(self, values: Tensor) -> Tensor:
+        method = self.method
+        if method.threshold_fixed is not None:
+            return torch.tensor(method.threshold_fixed, device=values.device)
+        everywhere = torch.ones_like(values, dtype=torch.bool)
+        return threshold(values, everywhere, method.threshold_percentile, method.threshold_min)
+
+    def weight(self, signals: Signals, c: Tensor) -> Tensor:
+        values = signals.values
+        if values["kl"].numel() == 0:
+            return values["kl"]
+        if "credit" in self.weight_function.signals:
+            values = {**values, "credit": credit_weight(values["kl"], c)}
+        return signals.vectors.mine(self.weight_function(values, self.threshold))
 
 
 _REDUCE: dict[str, Callable[[Tensor], Tensor]] = {
@@ -166,48 +94,49 @@ def active(micro_batches: Sequence[Batch], name: str) -> Tensor:
     return torch.cat([m[name][m["credit_active"]] for m in micro_batches])
 
 
-def weigh_tokens(micro_batch: Batch, weight_M: Tensor, c: Tensor) -> None:
-    """Carry the weight in the advantage: f min(rho A, clip A) = min(rho fA, clip fA), as f >= 0."""
+def carried(micro_batch: Batch, weight_M: Tensor, c: Tensor) -> Batch:
+    """The weight as part of the advantage: f min(rho A, clip A) = min(rho fA, clip fA), as f >= 0.
+
+    Args:
+        micro_batch: with advantages `(B)` or `(B, T)`.
+        weight_M: weights of its active tokens; the others have weight 1.
+        c: scale of D, for the record.
+
+    Returns:
+        Columns that replace or join those of the micro-batch.
+    """
     weight_BT = torch.ones_like(micro_batch["kl"])
     weight_BT[micro_batch["credit_active"]] = weight_M
     advantage = micro_batch["advantages"]
-    micro_batch["weight"] = weight_BT
-    micro_batch["threshold_c"] = c.expand(len(weight_BT))
-    micro_batch["base_advantage"] = advantage
-    micro_batch["advantages"] = (advantage if advantage.dim() == 2 else advantage[:, None]) * (
-        weight_BT
-    )
+    return {
+        "weight": weight_BT,
+        "threshold_c": c.expand(len(weight_BT)),
+        "base_advantage": advantage,
+        "advantages": per_token(advantage, weight_BT) * weight_BT,
+    }
 
 
-def _active_advantages(step: Sequence[Batch]) -> Tensor:
-    parts = []
-    for micro_batch in step:
-        advantage, where_BT = micro_batch["advantages"], micro_batch["credit_active"]
-        full_BT = advantage if advantage.dim() == 2 else advantage[:, None].expand(where_BT.shape)
-        parts.append(full_BT[where_BT])
-    return torch.cat(parts)
+def _active_advantages(window: Sequence[Batch]) -> Tensor:
+    return torch.cat([per_token(m["advantages"], m["kl"])[m["credit_active"]] for m in window])
 
 
-def _request(rollouts: Rollouts, row: int, teacher_prompts: list[list[int]]) -> ScoreRequest:
-    completion = rollouts.completion_ids[row]
-    hidden: Any = rollouts.student_hidden
+def _request(step: StepContext, row: int, teacher_prompts: Sequence[list[int]]) -> ScoreRequest:
+    rollouts = step.rollouts
+    completion, hidden = rollouts.completion_ids[row], rollouts.student_hidden
     return ScoreRequest(
         student_prompt=rollouts.prompt_ids[row],
         teacher_prompts=teacher_prompts,
         completion=completion,
         student_hidden=None if hidden is None else hidden[row, : len(completion)],
-        want_top_tokens=row in rollouts.inspected,
+        want_top_tokens=row in step.inspected,
     )
 
 
-def _keep_top_tokens(rollouts: Rollouts, row: int, score: Score) -> None:
-    if score.student_top is not None and score.teacher_top is not None:
-        rollouts.top_tokens[row] = (score.student_top, score.teacher_top)
-
-
-def _credit_mass(micro_batch: Batch) -> Tensor:
-    """Sum of |f A| / |o_i| over the tokens of unsolved groups, and over all tokens."""
-    written_BT = written_tokens(micro_batch)
-    mass_BT = micro_batch["advantages"].abs() * written_BT
-    mass_B = mass_BT.sum(1) / written_BT.sum(1).clamp(min=1)
-    return torch.stack([mass_B[micro_batch["route"] == Route.NONE].sum(), mass_B.sum()])
+def _top_tokens(
+    rows: Mapping[int, ScoreRequest], scores: Sequence[Score]
+) -> dict[int, tuple[TopTokens, TopTokens]]:
+    return {
+        row: (score.student_top, score.teacher_top)
+        for row, score in zip(rows, scores, strict=True)
+        if score.student_top is not None and score.teacher_top is not None
+    }

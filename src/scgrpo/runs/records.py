@@ -4,66 +4,74 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from scgrpo.credit.scoring import TopTokens
-from scgrpo.credit.weight import SCORED
+from scgrpo.credit.credit import Attached
+from scgrpo.credit.scoring import SCORED, TopTokens
 from scgrpo.method import Route
-from scgrpo.rollouts import Rollouts, written_tokens
+from scgrpo.rollouts import written_tokens
 from scgrpo.teachers.transcripts import Transcripts
+from scgrpo.trainer.trainer import WeighedBatch
 
 Record = dict[str, Any]
 
 
-def rollout_records(
-    trainer: Any, rollouts: Rollouts, micro_batches: Sequence[dict[str, Any]], verifier: int
-) -> list[Record]:
+def rollout_records(weighed: WeighedBatch, decode: "Decoder") -> list[Record]:
     """One record per rollout of all processes, in the order in which they were generated.
 
     Args:
-        trainer: whose tokenizer, step and group size are used.
-        rollouts: the generation batch before it was shuffled.
-        micro_batches: the same batch, shuffled, split and weighed.
-        verifier: column of the verifier among the rewards.
+        weighed: a generation batch; all processes must give theirs.
+        decode: from token ids to text.
 
     Returns:
         Records with the columns of the run folder's rollout table.
     """
+    step = weighed.attached.step
     rows: dict[int, Record] = {}
-    for micro_batch in micro_batches:
+    for micro_batch in weighed.micro_batches:
         for position, row in enumerate(micro_batch["rollout_row"].tolist()):
-            rows[row] = _tensors_of(micro_batch, position, rollouts.completion_ids[row])
-    count = len(rollouts.completion_ids)
-    first = trainer.accelerator.process_index * count
-    assert rollouts.reward_per_func is not None
-    rewards = rollouts.reward_per_func[first : first + count, verifier].tolist()
-    decode = _Decoder(trainer._tokenizer, trainer.chat_template, trainer.chat_template_kwargs)
+            rows[row] = _tensors_of(micro_batch, position, step.rollouts.completion_ids[row])
+    size = step.reward_NG.shape[1]
+    rewards = step.rollouts.reward_per_func[step.local, weighed.verifier].tolist()
     records = [
         {
-            "step": trainer.state.global_step,
-            "group": (first + row) // trainer.num_generations,
-            "index": (first + row) % trainer.num_generations,
+            "step": step.step,
+            "group": (step.local.start + row) // size,
+            "index": (step.local.start + row) % size,
             "reward": rewards[row],
-            **_texts_of(rollouts, row, decode),
+            **_texts_of(weighed.attached, row, decode),
             **rows[row],
         }
-        for row in range(count)
+        for row in range(len(step.rollouts))
     ]
-    everywhere = gather_object(records)
+    everywhere = step.world.gather_objects(records)
     transcripts = [record.pop("transcript") for record in everywhere]
     for record in everywhere:
         reference = record["reference"]
         if reference >= 0:
             record["reference_text"] = transcripts[reference]
-            record["reference"] = reference % trainer.num_generations
-    return list(everywhere)
+            record["reference"] = reference % size
+    return everywhere
 
 
-class _Decoder:
-    def __init__(self, tokenizer: Any, *template: Any) -> None:
+class Decoder:
+    """From token ids to text.
+
+    Args:
+        tokenizer: of the policy.
+        chat_template: template that replaces the tokenizer's own.
+        template_options: further arguments of the template.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        chat_template: str | None = None,
+        template_options: dict[str, Any] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
-        self.transcript = Transcripts(tokenizer, *template).text
+        self.transcript = Transcripts(tokenizer, chat_template, template_options or {}).text
 
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -78,13 +86,14 @@ class _Decoder:
         ]
 
 
-def _texts_of(rollouts: Rollouts, row: int, decode: _Decoder) -> Record:
+def _texts_of(attached: Attached, row: int, decode: Decoder) -> Record:
+    rollouts, shown = attached.step.rollouts, attached.references.shown[row]
     ids = rollouts.completion_ids[row]
     written = rollouts.written[row] if rollouts.written else None
-    student, teacher = rollouts.top_tokens.get(row, (None, None))
-    outside = rollouts.lessons.outside.get(row)
+    student, teacher = attached.passes.top_tokens.get(row, (None, None))
+    outside = shown[0] if shown and shown[0].number < 0 else None
     return {
-        "reference_text": None if outside is None else decode.transcript(*outside),
+        "reference_text": None if outside is None else decode.transcript(outside.ids, outside.mask),
         "transcript": decode.transcript(ids, written),
         "prompt": decode.text(rollouts.prompt_ids[row]),
         "completion": decode.text(ids),

@@ -21,13 +21,14 @@ from scgrpo.embedded.shipped import SHIPPED, local_name
 from scgrpo.presets import load_preset
 from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
+from scgrpo.runs.records import Decoder, rollout_records
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
 from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DataExhausted
 from scgrpo.trainer.rewards import RewardError
-from scgrpo.trainer.trainer import SCGRPOTrainer
+from scgrpo.trainer.trainer import SCGRPOTrainer, WeighedBatch
 
 INSPECTED_ROLLOUTS = 16
 MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
@@ -156,8 +157,7 @@ def _build_trainer(
         peft_config=_adapter(config.lora),
     )
     trainer.inspected_rollouts = INSPECTED_ROLLOUTS
-    main = trainer.accelerator.is_main_process
-    trainer.rollout_sink = folder.write_rollouts if main else lambda step, records: None
+    trainer.rollout_sink = lambda batch: _keep_rollouts(trainer, batch, folder)
     if config.eval_steps and source.evaluation:
         _refuse_sharded_evaluation(trainer)
         trainer.add_callback(
@@ -167,6 +167,13 @@ def _build_trainer(
     for callback in (RunFolderCallback(folder), *callbacks):
         trainer.add_callback(callback)
     return trainer
+
+
+def _keep_rollouts(trainer: SCGRPOTrainer, batch: WeighedBatch, folder: RunFolder) -> None:
+    decode = Decoder(trainer._tokenizer, trainer.chat_template, trainer.chat_template_kwargs)
+    records = rollout_records(batch, decode)
+    if trainer.accelerator.is_main_process:
+        folder.write_rollouts(batch.attached.step.step, records)
 
 
 def _adapter(options: dict[str, Any]) -> Any:

@@ -1,51 +1,59 @@
-"""The models that are asked: the policy, its initial weights, or another model."""
+"""The models that teach: the policy itself, its initial weights, or another model."""
 
 import copy
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
-from trl.models import prepare_deepspeed
-from trl.models.utils import prepare_fsdp
-from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, use_adapter
 
 from scgrpo.config import Method
-from scgrpo.credit.scoring import Policy, find_backbone, head_options
 from scgrpo.embedded.shipped import local_name
+from scgrpo.teachers.policy import Policy
 
 
-def student_policy(trainer: Any) -> Policy:
-    """The policy that is trained."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return Policy(trainer.model, find_backbone(model), head_options(model))
+class ModelHost(Protocol):
+    """What whoever trains does for a model that is not trained."""
+
+    def load(self, path: str) -> PreTrainedModel:
+        """A model by hub id or folder.
+
+        Raises:
+            OSError, ValueError: where there is none.
+        """
+        ...
+
+    def prepare(self, model: PreTrainedModel) -> nn.Module:
+        """The model frozen, on the devices of the policy and sharded as it is."""
+        ...
+
+    def initial_adapter(self, model: Any) -> AbstractContextManager[Any]:
+        """The policy with its adapter as it was before training."""
+        ...
 
 
-def teacher_policy(trainer: Any, student: Policy) -> Policy:
+def teacher_policy(
+    method: Method, student: Policy, tokenizer: PreTrainedTokenizerBase, host: ModelHost
+) -> Policy:
     """The teacher that the method means, which may be the student itself.
 
     Raises:
         ValueError: for a teacher that cannot be, naming the cure.
     """
-    method: Method = trainer.args.method
     if method.teacher == "model":
-        return _other_model(trainer, str(method.teacher_model))
+        return _other_model(str(method.teacher_model), student, tokenizer, host)
     if method.teacher_weights == "initial":
-        return _initial_weights(trainer, student)
+        return _initial_weights(student, host)
     return student
 
 
-def _initial_weights(trainer: Any, student: Policy) -> Policy:
-    model = trainer.accelerator.unwrap_model(trainer.model)
+def _initial_weights(student: Policy, host: ModelHost) -> Policy:
+    model = student.module
     if hasattr(model, "peft_config"):
-
-        def without_adapter() -> AbstractContextManager[Any]:
-            # An adapter that is trained on has its first state kept by TRL under the name "ref".
-            return use_adapter(model, "ref" if "ref" in model.peft_config else None)
-
-        return Policy(student.model, student.backbone, student.forward_options, without_adapter)
+        return replace(student, around=lambda: host.initial_adapter(model))
     if is_deepspeed_zero3_enabled():
         raise ValueError(
             "teacher_weights='initial' copies the model, which ZeRO-3 has cut into parts; set "
@@ -54,26 +62,30 @@ def _initial_weights(trainer: Any, student: Policy) -> Policy:
     frozen = copy.deepcopy(model)
     # TRL's fused head is bound to the model that was copied.
     vars(frozen).pop("forward", None)
-    return _prepared(trainer, frozen)
+    return _prepared(frozen, host)
 
 
-def _other_model(trainer: Any, name: str) -> Policy:
-    given = trainer.args.teacher_model_init_kwargs or {}
-    arguments = {"dtype": trainer.model.dtype, "device_map": None} | given
+def _other_model(
+    name: str, student: Policy, tokenizer: PreTrainedTokenizerBase, host: ModelHost
+) -> Policy:
     try:
-        teacher = create_model_from_path(local_name(name), **arguments)
+        teacher = host.load(local_name(name))
     except (OSError, ValueError) as error:
         raise ValueError(
             f"teacher_model {name!r} is neither a model folder nor a hub id that can be reached "
             f"({str(error).splitlines()[0]})."
         ) from error
-    _check_vocabulary(trainer, teacher, name)
-    return _prepared(trainer, teacher)
+    _check_vocabulary(name, teacher, student.module, tokenizer)
+    return _prepared(teacher, host)
 
 
-def _check_vocabulary(trainer: Any, teacher: PreTrainedModel, name: str) -> None:
-    own = trainer.accelerator.unwrap_model(trainer.model).config.get_text_config().vocab_size
-    other = teacher.config.get_text_config().vocab_size
+def _check_vocabulary(
+    name: str,
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    own, other = (model.config.get_text_config().vocab_size for model in (student, teacher))
     if own != other:
         raise ValueError(
             f"the teacher {name!r} has a vocabulary of {other} tokens and the policy one of {own}; "
@@ -82,8 +94,8 @@ def _check_vocabulary(trainer: Any, teacher: PreTrainedModel, name: str) -> None
         )
     if Path(name).is_dir() and not (Path(name) / "tokenizer_config.json").is_file():
         return  # a folder without a tokenizer: the size is all that can be compared
-    tokenizer = AutoTokenizer.from_pretrained(name)
-    mine, theirs = trainer._tokenizer.get_vocab(), tokenizer.get_vocab()
+    mine = tokenizer.get_vocab()
+    theirs = AutoTokenizer.from_pretrained(local_name(name)).get_vocab()
     if mine != theirs:
         token = next(t for t in {**mine, **theirs} if mine.get(t) != theirs.get(t))
         raise ValueError(
@@ -93,16 +105,6 @@ def _check_vocabulary(trainer: Any, teacher: PreTrainedModel, name: str) -> None
         )
 
 
-def _prepared(trainer: Any, model: Any) -> Policy:
-    """A frozen model on the trainer's devices, sharded as the policy is."""
-    model.requires_grad_(False).eval()
-    disable_dropout_in_model(model)
-    backbone, options = find_backbone(model), head_options(model)
-    wrapped: nn.Module
-    if trainer.is_deepspeed_enabled:
-        wrapped = prepare_deepspeed(model, trainer.accelerator)
-    elif trainer.is_fsdp_enabled:
-        wrapped = prepare_fsdp(model, trainer.accelerator)
-    else:
-        wrapped = trainer.accelerator.prepare_model(model, evaluation_mode=True)
-    return Policy(wrapped, backbone, options)
+def _prepared(model: PreTrainedModel, host: ModelHost) -> Policy:
+    wrapped = host.prepare(model)
+    return Policy.of(model, lambda: wrapped)

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from scgrpo.rollouts import Batch
 from scgrpo.teachers.memory import TrajectoryMemory
 
 
@@ -36,34 +37,45 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     return next((p for p in checkpoints(folder) if is_complete(p)), None)
 
 
-def save_generation_state(
-    trainer: Any, memory: TrajectoryMemory | None, checkpoint: str | Path
-) -> None:
-    """Keep what TRL forgets: a half-used generation batch, and what is remembered."""
-    between = trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations)
-    state = {
-        "micro_step": trainer._step,
-        "buffer": trainer._buffered_inputs if between else None,
-        "memory": None if memory is None else memory.state_dict(),
-    }
-    torch.save(state, _state_file(trainer, checkpoint))
+@dataclass(frozen=True)
+class GenerationState:
+    """What TRL forgets over a resume."""
+
+    micro_step: int
+    """Micro-batches trained on so far."""
+    buffer: list[Batch] | None
+    """Micro-batches of a half-used generation batch."""
+    memory: TrajectoryMemory | None
+
+
+def save_generation_state(state: GenerationState, checkpoint: Path, process_index: int) -> None:
+    """Write the state of one process into a checkpoint."""
+    memory = None if state.memory is None else state.memory.state_dict()
+    fields = {"micro_step": state.micro_step, "buffer": state.buffer, "memory": memory}
+    torch.save(fields, _state_file(checkpoint, process_index))
 
 
 def load_generation_state(
-    trainer: Any, memory: TrajectoryMemory | None, checkpoint: str | Path
-) -> None:
-    """Go on where `save_generation_state` left off; a checkpoint of TRL's has nothing of it."""
-    file = _state_file(trainer, checkpoint)
+    checkpoint: Path, process_index: int, device: torch.device, memory: TrajectoryMemory | None
+) -> GenerationState | None:
+    """What `save_generation_state` wrote; None for a checkpoint of TRL's, which has nothing of it.
+
+    Args:
+        checkpoint: its folder.
+        process_index: whose state is read.
+        device: of the tensors.
+        memory: the memory that the run began with.
+    """
+    file = _state_file(checkpoint, process_index)
     if not file.exists():
-        return
-    state = torch.load(file, map_location=trainer.accelerator.device, weights_only=True)
-    trainer._step, trainer._buffered_inputs = state["micro_step"], state["buffer"]
-    if memory is not None:
-        memory.load_state_dict(state["memory"] or {})
+        return None
+    fields = torch.load(file, map_location=device, weights_only=True)
+    restored = None if memory is None else memory.restored(fields["memory"] or {})
+    return GenerationState(fields["micro_step"], fields["buffer"], restored)
 
 
-def _state_file(trainer: Any, checkpoint: str | Path) -> Path:
-    return Path(checkpoint) / f"scgrpo_state_{trainer.accelerator.process_index}.pt"
+def _state_file(checkpoint: Path, process_index: int) -> Path:
+    return checkpoint / f"scgrpo_state_{process_index}.pt"
 
 
 def discard_partial(folder: Path, step: int, cause: Exception) -> CheckpointError:

@@ -6,27 +6,33 @@ from datasets import Dataset, IterableDataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
+from scgrpo.config import Method
+from scgrpo.trainer.config import SCGRPOConfig
 
-def check_dataset(dataset: Any, problems: int, *, environment_owns_data: bool) -> None:
+
+def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> None:
     """Refuse a training set without prompts, or without enough rows for one generation batch.
 
     Args:
         dataset: training set.
-        problems: different problems in one generation batch.
-        environment_owns_data: whether prompts come from an environment.
+        args: says how much of it a generation batch takes, and how it is drawn.
+        environment: whether prompts come from an environment.
 
     Raises:
         ValueError: naming what is missing.
     """
+    if args.dynamic_sampling:
+        _check_dynamic_sampling(dataset, environment=environment)
     if dataset is None or isinstance(dataset, IterableDataset):
         return
+    problems = args.generation_batch_size // args.num_generations
     if len(dataset) == 0:
         raise ValueError(
             "train_dataset is empty (0 rows); check the path, the split and any filter that was "
             "applied to it."
         )
     columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
-    if "prompt" not in columns and not environment_owns_data:
+    if "prompt" not in columns and not environment:
         raise ValueError(
             f"train_dataset has no column 'prompt' (it has: {', '.join(columns)}); rename the "
             "column with the question, for instance dataset.rename_column("
@@ -40,7 +46,22 @@ def check_dataset(dataset: Any, problems: int, *, environment_owns_data: bool) -
         )
 
 
-def check_demonstrations(dataset: Any, column: str) -> None:
+def check_teacher(method: Method, dataset: Any, *, reads_images: bool) -> None:
+    """Refuse a teacher that has nothing to show, or that cannot see what the student sees.
+
+    Raises:
+        ValueError: naming what is missing.
+    """
+    if method.teacher != "none" and reads_images:
+        raise ValueError(
+            "the model reads images, and a teacher prompt with images is not supported; use a "
+            "text-only model, or preset 'grpo'."
+        )
+    if method.teacher == "demonstration":
+        _check_demonstrations(dataset, method.demonstration)
+
+
+def _check_demonstrations(dataset: Any, column: str) -> None:
     """Refuse a training set that has no solutions to show.
 
     Raises:
@@ -62,7 +83,7 @@ def check_demonstrations(dataset: Any, column: str) -> None:
             )
 
 
-def check_dynamic_sampling(dataset: Any, *, environment: bool) -> None:
+def _check_dynamic_sampling(dataset: Any, *, environment: bool) -> None:
     """Refuse data from which no fresh problems can be drawn.
 
     Raises:
@@ -122,6 +143,24 @@ def context_length(model: PreTrainedModel) -> int | None:
     """Tokens that the model can hold, None where its config states no limit."""
     config = model.config.get_text_config()
     return getattr(config, "max_position_embeddings", None)
+
+
+def teacher_length(wanted: int | None, context: int | None) -> int:
+    """Longest teacher sequence in tokens.
+
+    Args:
+        wanted: as it was asked for, None for as long as can be.
+        context: tokens that the model can hold, None where it has no limit.
+
+    Raises:
+        ValueError: for more than the model can hold.
+    """
+    if wanted is not None and context is not None and wanted > context:
+        raise ValueError(
+            f"teacher_max_length is {wanted}, but the model's context is {context} tokens; set it "
+            f"to {context} or less, or leave it unset."
+        )
+    return wanted or context or 2**31
 
 
 def verifier_column(names: list[str], verifier: str | None) -> int:

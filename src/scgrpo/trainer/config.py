@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from trl import GRPOConfig
 
 from scgrpo.config import Method
+from scgrpo.credit.aggregation import AGGREGATIONS
 
 
 @dataclass
@@ -67,6 +68,19 @@ class SCGRPOConfig(Method, GRPOConfig):
     def method(self) -> Method:
         """The method that these fields describe."""
         return Method(**{spec.name: getattr(self, spec.name) for spec in fields(Method)})
+
+    @classmethod
+    def of(cls, args: GRPOConfig | None, model: Any) -> "SCGRPOConfig":
+        """Arguments as a user gives them to the trainer: none, TRL's, or ours.
+
+        Args:
+            args: the arguments.
+            model: as in `trl.GRPOTrainer`, after which a run without arguments is named.
+        """
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            return cls(f"{name.rstrip('/').rpartition('/')[2]}-SC-GRPO")
+        return args if isinstance(args, cls) else cls.from_grpo(args)
 
     @classmethod
     def from_grpo(cls, args: GRPOConfig) -> "SCGRPOConfig":
@@ -130,10 +144,10 @@ class SCGRPOConfig(Method, GRPOConfig):
             raise ValueError(f"score_tokens is {self.score_tokens}; it must be at least 1.")
 
     def _check_loss(self) -> None:
-        if self.loss_type not in LOSS_TYPES:
+        if self.loss_type not in AGGREGATIONS:
             raise ValueError(
                 f"use='loss' adds a term to the loss, which loss_type={self.loss_type!r} does not "
-                f"aggregate per token; use one of {', '.join(LOSS_TYPES)}."
+                f"aggregate per token; use one of {', '.join(AGGREGATIONS)}."
             )
 
     def _check_advantage(self) -> None:
@@ -147,6 +161,3 @@ class SCGRPOConfig(Method, GRPOConfig):
         # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the trainer
         # takes the penalty out of the loss again.
         self.beta = self.reward_kl
-
-
-LOSS_TYPES = ("grpo", "bnpo", "dr_grpo", "dapo")

@@ -11,16 +11,16 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from datasets import Dataset
 from torch import Tensor
 
-from scgrpo.rollouts import Batch, Metrics, Rollouts, from_everywhere
+from scgrpo.rollouts import Batch, Metrics, Rollouts, written_tokens
+from scgrpo.world import World, gather_padded
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Tried:
         self.prompts |= {str(row["prompt"]) for row in rows}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pool:
     """Rollouts of all processes, on each of them."""
 
@@ -54,19 +54,14 @@ class Pool:
     rollouts: Rollouts
 
     @classmethod
-    def gathered(cls, accelerator: Accelerator, batch: Batch, rollouts: Rollouts) -> "Pool":
+    def gathered(cls, world: World, batch: Batch, rollouts: Rollouts) -> "Pool":
         """The rollouts of all processes, in their global order."""
-        tensors = {}
-        for name, value in batch.items():
-            if isinstance(value, Tensor) and value.dim() > 0:
-                if value.dim() > 1:
-                    value = accelerator.pad_across_processes(
-                        value, dim=1, pad_first=name.startswith("prompt_")
-                    )
-                tensors[name] = accelerator.gather(value)
-        listed = {
-            name: from_everywhere(accelerator, getattr(rollouts, name)) for name in PER_ROLLOUT
+        tensors = {
+            name: _gathered(world, name, value)
+            for name, value in batch.items()
+            if isinstance(value, Tensor) and value.dim() > 0
         }
+        listed = {name: world.gather_objects(getattr(rollouts, name)) for name in PER_ROLLOUT}
         return cls(tensors, Rollouts(**listed, reward_per_func=rollouts.reward_per_func))
 
     def select(self, rows: Sequence[int]) -> "Pool":
@@ -78,75 +73,123 @@ class Pool:
             for name in PER_ROLLOUT
         }
         reward = self.rollouts.reward_per_func
-        assert reward is not None
-        kept = Rollouts(**listed, reward_per_func=reward[index.to(reward.device)])
-        return Pool(tensors, kept)
+        return Pool(tensors, Rollouts(**listed, reward_per_func=reward[index.to(reward.device)]))
 
     @classmethod
     def joined(cls, pools: Sequence["Pool"]) -> "Pool":
         """Several pools, one after the other, padded to the longest."""
         tensors = {
-            name: _joined([pool.batch[name] for pool in pools], left=name.startswith("prompt_"))
+            name: _joined([pool.batch[name] for pool in pools], left=_pads_left(name))
             for name in pools[0].batch
         }
         listed = {
             name: [value for pool in pools for value in getattr(pool.rollouts, name)]
             for name in PER_ROLLOUT
         }
-        rewards = [
-            p.rollouts.reward_per_func for p in pools if p.rollouts.reward_per_func is not None
-        ]
-        return cls(tensors, Rollouts(**listed, reward_per_func=torch.cat(rewards)))
+        rewards = torch.cat([pool.rollouts.reward_per_func for pool in pools])
+        return cls(tensors, Rollouts(**listed, reward_per_func=rewards))
 
 
-def sample_until_full(
-    trainer: Any, inputs: list[dict[str, Any]], generate: Generate, verifier: int, tried: Tried
-) -> tuple[Batch, Rollouts, Metrics]:
-    """A generation batch all of whose groups have different rewards.
+@dataclass
+class DynamicSampling:
+    """Fills generation batches with groups whose rewards differ."""
 
-    Args:
-        trainer: for group size, processes, data set, seed and step.
-        inputs: rows of this process, each repeated for its rollouts.
-        generate: samples and scores rows.
-        verifier: column of the reward that must differ within a group.
-        tried: what this step has sampled so far; added to.
+    world: World
+    dataset: Dataset
+    group_size: int
+    rounds: int
+    """Most extra generations of a batch."""
+    seed: int
+    verifier: int
+    """Column of the reward that must differ within a group."""
+    tried: Tried = field(default_factory=Tried)
 
-    Returns:
-        Batch and rollouts of this process, as many as `inputs`, and what is to be logged. Where
-        the bound was reached, the rest of the batch is masked.
+    def fill(
+        self, inputs: list[dict[str, Any]], step: int, generate: Generate
+    ) -> tuple[Batch, Rollouts, Metrics]:
+        """A generation batch all of whose groups have different rewards.
 
-    Raises:
-        DataExhausted: where not one group of all rounds had different rewards.
-    """
-    accelerator, size = trainer.accelerator, trainer.num_generations
-    wanted = len(inputs) * accelerator.num_processes // size
-    fresh = _FreshRows(trainer, inputs, tried)
-    kept: list[Pool] = []
-    spare: list[Pool] = []
-    found = generated = rounds = 0
-    while True:
-        pool = Pool.gathered(accelerator, *generate(inputs))
-        reward = pool.rollouts.reward_per_func
-        assert reward is not None
-        differ_N = informative(reward[:, verifier].view(-1, size))
-        kept.append(pool.select(_rows_of(differ_N, size)))
-        spare.append(pool.select(_rows_of(~differ_N, size)))
-        found, generated = found + int(differ_N.sum()), generated + len(differ_N)
-        if found >= wanted or rounds == trainer.args.resample_rounds:
-            break
-        missing = math.ceil((wanted - found) / max(found / generated, 1 / wanted))
-        rows = fresh.draw(min(missing, wanted))
-        if not rows:
-            break
-        rounds, inputs = rounds + 1, rows
-    if found < wanted:
-        _report_short(trainer, found, wanted, generated, rounds)
-    logged = {"sampling/rounds": float(rounds), "sampling/kept_share": found / generated}
-    masked = max(wanted - found, 0)
-    full = Pool.joined([*kept, *spare]).select(range(wanted * size))
-    full.batch["completion_mask"][(wanted - masked) * size :] = 0
-    full.rollouts.masked_groups = masked
-    return *_local(trainer, full, wanted * size), logged | {"sampling/masked_groups": float(masked)}
+        Args:
+            inputs: rows of this process, each repeated for its rollouts.
+            step: optimizer steps done.
+            generate: samples and scores rows.
+
+        Returns:
+            Batch and rollouts of this process, as many as `inputs`, and what is to be logged. Where
+            the bound was reached, the rest of the batch is masked.
+
+        Raises:
+            DataExhausted: where not one group of all rounds had different rewards.
+        """
+        world, size = self.world, self.group_size
+        wanted = len(inputs) * world.num_processes // size
+        self.tried.add(step, world.gather_objects(inputs))
+        fresh = self._fresh_rows(step)
+        kept: list[Pool] = []
+        spare: list[Pool] = []
+        found = generated = rounds = 0
+        while True:
+            pool = Pool.gathered(world, *generate(inputs))
+            differ_N = informative(pool.rollouts.reward_per_func[:, self.verifier].view(-1, size))
+            kept.append(pool.select(_rows_of(differ_N, size)))
+            spare.append(pool.select(_rows_of(~differ_N, size)))
+            found, generated = found + int(differ_N.sum()), generated + len(differ_N)
+            if found >= wanted or rounds == self.rounds:
+                break
+            missing = math.ceil((wanted - found) / max(found / generated, 1 / wanted))
+            rows = self._draw(fresh, min(missing, wanted), step)
+            if not rows:
+                break
+            rounds, inputs = rounds + 1, rows
+        if found < wanted:
+            self._report_short(step, found, wanted, generated, rounds)
+        masked = max(wanted - found, 0)
+        full = Pool.joined([*kept, *spare]).select(range(wanted * size))
+        full.batch["completion_mask"][(wanted - masked) * size :] = 0
+        logged = {
+            "sampling/rounds": float(rounds),
+            "sampling/kept_share": found / generated,
+            "sampling/masked_groups": float(masked),
+        }
+        return *_local(world, full, masked), logged
+
+    def _fresh_rows(self, step: int) -> Iterator[dict[str, Any]]:
+        """Rows that this step has not tried yet, in an order keyed by (seed, step)."""
+        order = list(range(len(self.dataset)))
+        random.Random(f"{self.seed}/{step}/fresh").shuffle(order)
+        rows = (self.dataset[i] for i in order)
+        return (row for row in rows if str(row["prompt"]) not in self.tried.prompts)
+
+    def _draw(
+        self, fresh: Iterator[dict[str, Any]], groups: int, step: int
+    ) -> list[dict[str, Any]]:
+        """This process's rows of so many groups, or a few more that the processes can share."""
+        size, processes = self.group_size, self.world.num_processes
+        share = processes // math.gcd(processes, size)
+        groups = math.ceil(groups / share) * share
+        drawn = list(itertools.islice(fresh, groups))
+        drawn = drawn[: len(drawn) // share * share]
+        self.tried.add(step, drawn)
+        everyone = [row for row in drawn for _ in range(size)]
+        count = len(everyone) // processes
+        first = self.world.process_index * count
+        return everyone[first : first + count]
+
+    def _report_short(
+        self, step: int, found: int, wanted: int, generated: int, rounds: int
+    ) -> None:
+        tried = (
+            f"step {step}: {found} of {wanted} groups have different rewards after {rounds} extra "
+            f"generations ({generated} groups in all; resample_rounds={self.rounds}, "
+            f"{len(self.dataset)} rows)"
+        )
+        if found == 0:
+            raise DataExhausted(
+                f"{tried}; the data is exhausted: the policy solves all or none of each group. Use "
+                "other problems, raise resample_rounds or num_generations, or set "
+                "dynamic_sampling=false."
+            )
+        logger.warning("%s; the rest of the batch is masked.", tried)
 
 
 def informative(reward_NG: Tensor) -> Tensor:
@@ -156,49 +199,18 @@ def informative(reward_NG: Tensor) -> Tensor:
     return lowest < highest
 
 
-class _FreshRows:
-    """Rows that this step has not tried yet, in an order keyed by (seed, step)."""
-
-    def __init__(self, trainer: Any, inputs: list[dict[str, Any]], tried: Tried) -> None:
-        self.trainer, self.tried = trainer, tried
-        tried.add(trainer.state.global_step, from_everywhere(trainer.accelerator, inputs))
-        data: Dataset = trainer.train_dataset
-        order = list(range(len(data)))
-        random.Random(f"{trainer.args.seed}/{trainer.state.global_step}/fresh").shuffle(order)
-        self.rows = (data[i] for i in order if str(data[i]["prompt"]) not in tried.prompts)
-
-    def draw(self, groups: int) -> list[dict[str, Any]]:
-        """This process's rows of so many groups, or a few more that the processes can share."""
-        trainer, size = self.trainer, self.trainer.num_generations
-        processes = trainer.accelerator.num_processes
-        share = processes // math.gcd(processes, size)
-        groups = math.ceil(groups / share) * share
-        drawn = list(itertools.islice(self.rows, groups))
-        drawn = drawn[: len(drawn) // share * share]
-        self.tried.add(trainer.state.global_step, drawn)
-        everyone = [row for row in drawn for _ in range(size)]
-        count = len(everyone) // processes
-        first = trainer.accelerator.process_index * count
-        return everyone[first : first + count]
-
-
-def _report_short(trainer: Any, found: int, wanted: int, generated: int, rounds: int) -> None:
-    tried = (
-        f"step {trainer.state.global_step}: {found} of {wanted} groups have different rewards "
-        f"after {rounds} extra generations ({generated} groups in all; resample_rounds="
-        f"{trainer.args.resample_rounds}, {len(trainer.train_dataset)} rows)"
-    )
-    if found == 0:
-        raise DataExhausted(
-            f"{tried}; the data is exhausted: the policy solves all or none of each group. Use "
-            "other problems, raise resample_rounds or num_generations, or set "
-            "dynamic_sampling=false."
-        )
-    logger.warning("%s; the rest of the batch is masked.", tried)
-
-
 def _rows_of(chosen_N: Tensor, size: int) -> list[int]:
     return [n * size + g for n in chosen_N.nonzero()[:, 0].tolist() for g in range(size)]
+
+
+def _pads_left(name: str) -> bool:
+    return name.startswith("prompt_")
+
+
+def _gathered(world: World, name: str, values: Tensor) -> Tensor:
+    if values.dim() == 1:
+        return world.gather(values)
+    return gather_padded(world, values, left=_pads_left(name))
 
 
 def _joined(tensors: list[Tensor], *, left: bool) -> Tensor:
@@ -213,15 +225,12 @@ def _joined(tensors: list[Tensor], *, left: bool) -> Tensor:
     return torch.cat(padded)
 
 
-def _local(trainer: Any, full: Pool, total: int) -> tuple[Batch, Rollouts]:
-    accelerator = trainer.accelerator
-    count = total // accelerator.num_processes
-    first = accelerator.process_index * count
+def _local(world: World, full: Pool, masked_groups: int) -> tuple[Batch, Rollouts]:
+    """The share of this process; rewards stay those of all."""
+    count = len(full.rollouts) // world.num_processes
+    first = world.process_index * count
     mine = full.select(range(first, first + count))
-    written = mine.batch["completion_mask"]
-    if "tool_mask" in mine.batch:
-        written = written * mine.batch["tool_mask"]
-    mine.batch["num_items_in_batch"] = accelerator.gather(written.sum()).sum()
-    mine.rollouts.reward_per_func = full.rollouts.reward_per_func
-    mine.rollouts.masked_groups = full.rollouts.masked_groups
-    return mine.batch, mine.rollouts
+    mine.batch["num_items_in_batch"] = world.sum(written_tokens(mine.batch).sum())
+    rewards = full.rollouts.reward_per_func
+    rollouts = replace(mine.rollouts, reward_per_func=rewards, masked_groups=masked_groups)
+    return mine.batch, rollouts

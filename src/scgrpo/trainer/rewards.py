@@ -67,7 +67,27 @@ def checked(function: Any, *, is_verifier: bool) -> Any:
     return wrapper(function, is_verifier=is_verifier)
 
 
-def with_overlong_penalty(functions: list[Any], args: SCGRPOConfig) -> list[Any]:
+def prepared_rewards(reward_funcs: Any, args: SCGRPOConfig, *, environment: bool) -> list[Any]:
+    """The reward functions as the trainer calls them: checked, and with what `args` adds.
+
+    Args:
+        reward_funcs: as a user gives them, one or several or none.
+        args: names the verifier, and asks for an over-long penalty.
+        environment: whether an environment may give a reward of its own.
+    """
+    given = reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]
+    functions = [function for function in given if function is not None]
+    single = len(functions) + environment == 1
+    return _with_overlong_penalty(
+        [
+            checked(f, is_verifier=single or getattr(f, "__name__", None) == args.verifier)
+            for f in functions
+        ],
+        args,
+    )
+
+
+def _with_overlong_penalty(functions: list[Any], args: SCGRPOConfig) -> list[Any]:
     """The reward functions, and DAPO's soft over-long penalty where it is wanted (its Eq. 13)."""
     if args.overlong_tokens == 0:
         return functions

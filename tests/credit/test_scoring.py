@@ -9,18 +9,26 @@ from torch import nn
 from torch.nn.functional import log_softmax
 
 from scgrpo.credit.heads import PolicyHeads
-from scgrpo.credit.scoring import Policy, Scorer, ScoreRequest, find_backbone, head_options
+from scgrpo.credit.scoring import Scorer, ScoreRequest
 from scgrpo.method import disagreement
+from scgrpo.teachers.policy import Policy, find_backbone
+from scgrpo.world import OneProcess
 from tests.trainer.tiny import tiny_model
 
 
 def policy_of(model):
-    return Policy(model, find_backbone(model), head_options(model))
+    return Policy.of(model, lambda: model)
 
 
-def scorer_of(model, teacher=None, temperature=1.0, **options):
+def scorer_of(model, teacher=None, temperature=1.0, world=None, **options):
     heads = PolicyHeads(model, teacher or model, temperature)
-    return Scorer(policy_of(model), policy_of(teacher or model), heads, **options)
+    policies = policy_of(model), policy_of(teacher or model)
+    return Scorer(*policies, heads, world or OneProcess(), **options)
+
+
+def scored(requests, *scorer, **options):
+    scores, _ = scorer_of(*scorer, **options).score(requests)
+    return scores
 
 
 def random_requests(count, seed=0, vocabulary=50, teachers=1):
@@ -66,7 +74,9 @@ def test_position_t_holds_the_distribution_that_produced_token_t():
     table = torch.randn(6, 6)
     model = KnownModel(table)
     model.backbone.register_forward_hook(lambda module, args, out: (out,))
-    states = Policy(model, model.backbone).hidden_states([[1, 2], [3]], [[4, 5, 0], [2, 2]])
+    states = Policy(model, model.backbone, lambda: model).hidden_states(
+        [[1, 2], [3]], [[4, 5, 0], [2, 2]]
+    )
     predecessors = [2, 4, 5, 3, 2]
     assert torch.equal(states, table[predecessors])
 
@@ -74,7 +84,7 @@ def test_position_t_holds_the_distribution_that_produced_token_t():
 @pytest.mark.parametrize("max_tokens", [1, 60, 10_000])
 def test_equals_dense_divergence_one_sequence_at_a_time(max_tokens):
     model, requests = tiny_model().eval(), random_requests(13)
-    scores = scorer_of(model, max_tokens=max_tokens).score(requests)
+    scores = scored(requests, model, max_tokens=max_tokens)
     for request, score in zip(requests, scores, strict=True):
         assert score.kl.shape == (1, len(request.completion))
         expected = dense_kl(model, request)
@@ -83,7 +93,7 @@ def test_equals_dense_divergence_one_sequence_at_a_time(max_tokens):
 
 def test_temperature_divides_both():
     model, requests = tiny_model().eval(), random_requests(3)
-    scores = scorer_of(model, temperature=0.5).score(requests)
+    scores = scored(requests, model, temperature=0.5)
     for request, score in zip(requests, scores, strict=True):
         expected = dense_kl(model, request, temperature=0.5)
         torch.testing.assert_close(score.kl[0].double(), expected, atol=5e-5, rtol=1e-4)
@@ -92,7 +102,7 @@ def test_temperature_divides_both():
 def test_another_model_teaches_through_its_own_head():
     model, teacher = tiny_model().eval(), tiny_model(seed=1, hidden_size=48).eval()
     requests = random_requests(5)
-    for request, score in zip(requests, scorer_of(model, teacher).score(requests), strict=True):
+    for request, score in zip(requests, scored(requests, model, teacher), strict=True):
         expected = dense_kl(model, request, teacher=teacher)
         torch.testing.assert_close(score.kl[0].double(), expected, atol=5e-5, rtol=1e-4)
 
@@ -100,7 +110,7 @@ def test_another_model_teaches_through_its_own_head():
 def test_several_teachers_and_all_signals():
     model, requests = tiny_model().eval(), random_requests(6, teachers=3)
     wanted = frozenset({"entropy", "logp", "disagreement"})
-    scores = scorer_of(model, signals=wanted, max_tokens=200).score(requests)
+    scores = scored(requests, model, signals=wanted, max_tokens=200)
     for request, score in zip(requests, scores, strict=True):
         ids = torch.tensor(request.completion)
         log_q = dense_log_probs(model, request.student_prompt, request.completion)
@@ -124,7 +134,7 @@ def test_micro_batches_keep_the_budget_longest_first():
     model.register_forward_pre_hook(
         lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
     )
-    scorer_of(model, max_tokens=100).score(random_requests(20))
+    scored(random_requests(20), model, max_tokens=100)
     student, teacher = shapes[0::2], shapes[1::2]
     padded = [b * t for b, t in teacher]
     assert all(tokens <= 100 for tokens in padded)
@@ -137,8 +147,8 @@ def test_model_is_left_as_it_was():
     model.train()
     model.model.layers[0].eval()
     before = [module.training for module in model.modules()]
-    first = scorer_of(model).score(random_requests(4))
-    again = scorer_of(model).score(random_requests(4))
+    first = scored(random_requests(4), model)
+    again = scored(random_requests(4), model)
     assert [module.training for module in model.modules()] == before
     assert all(torch.equal(a.kl, b.kl) for a, b in zip(first, again, strict=True))
     assert not first[0].kl.requires_grad
@@ -147,7 +157,7 @@ def test_model_is_left_as_it_was():
 
 def test_known_student_states_replace_the_student_pass():
     model, requests = tiny_model().eval(), random_requests(5)
-    plain = scorer_of(model).score(requests)
+    plain = scored(requests, model)
     with torch.no_grad():
         states = [
             policy_of(model).hidden_states([r.student_prompt], [r.completion]) for r in requests
@@ -155,24 +165,31 @@ def test_known_student_states_replace_the_student_pass():
     known = [replace(r, student_hidden=h) for r, h in zip(requests, states, strict=True)]
     calls = []
     model.register_forward_pre_hook(lambda *call: calls.append(call))
-    shared = scorer_of(model).score(known)
+    shared = scored(known, model)
     assert len(calls) == 1
     for a, b in zip(plain, shared, strict=True):
         torch.testing.assert_close(a.kl, b.kl, atol=1e-5, rtol=1e-4)
 
 
+class Busier(OneProcess):
+    """Beside a process that has seven micro-batches."""
+
+    def largest(self, count):
+        return 7
+
+
 def test_every_process_calls_the_model_equally_often():
     model, calls = tiny_model(), []
     model.register_forward_pre_hook(lambda *call: calls.append(call))
-    scorer_of(model, batches_everywhere=lambda count: 7).score(random_requests(2))
+    scored(random_requests(2), model, world=Busier())
     assert len(calls) == 14
-    scorer_of(model, batches_everywhere=lambda count: 7).score([])
+    scored([], model, world=Busier())
     assert len(calls) == 28
 
 
 def test_top_tokens_are_the_dense_ones():
     model, (request,) = tiny_model().eval(), random_requests(1)
-    (score,) = scorer_of(model).score([replace(request, want_top_tokens=True)])
+    (score,) = scored([replace(request, want_top_tokens=True)], model)
     log_p = dense_log_probs(model, request.teacher_prompts[0], request.completion)
     dense = log_p.float().exp().topk(5)
     torch.testing.assert_close(score.teacher_top[0], dense.values, atol=1e-5, rtol=1e-4)

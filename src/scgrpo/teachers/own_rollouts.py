@@ -1,0 +1,120 @@
+"""The policy itself, shown rollouts of the same group or of earlier steps (section 4).
+
+Shapes: N groups, G rollouts a group, R references of a rollout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scgrpo.config import Method
+from scgrpo.method import Route, draw_references, route_groups, verified_mask
+from scgrpo.rollouts import StepContext
+from scgrpo.teachers.memory import Reference, Remembered, TrajectoryMemory
+from scgrpo.teachers.prompts import TeacherPrompts
+from scgrpo.teachers.teacher import Library, References, ShownPrompts, show
+
+
+@dataclass(frozen=True)
+class OwnRollouts:
+    """Draws references from the rollouts of all processes, and from what is remembered."""
+
+    method: Method
+    prompt_builder: TeacherPrompts
+
+    def library(self, step: StepContext, memory: TrajectoryMemory | None) -> Library:
+        ids = step.world.gather_objects(step.rollouts.completion_ids)
+        masks = step.world.gather_objects(step.rollouts.written) or [None] * len(ids)
+        numbers = range(len(ids))
+        rollouts = [Reference(*parts) for parts in zip(ids, masks, numbers, strict=True)]
+        return Library(rollouts, _recalled(step, rollouts, memory))
+
+    def route(self, step: StepContext, library: Library) -> Tensor:
+        method = self.method
+        return route_groups(
+            step.reward_NG, method.reference_set, method.solve_threshold, _counts(library)
+        )
+
+    def references(
+        self,
+        step: StepContext,
+        route_N: Tensor,
+        library: Library,
+        memory: TrajectoryMemory | None,
+    ) -> References:
+        counts = _counts(library)
+        reference_NGR = draw_references(
+            step.reward_NG,
+            route_N,
+            seed=step.seed,
+            step=step.step,
+            first_group=step.first_group,
+            solve_threshold=self.method.solve_threshold,
+            count=self.method.references,
+            remembered=counts,
+        )
+        sign_N = torch.where(counts > 0, -1, 1) * (route_N == Route.NONE)
+        size, first = reference_NGR.shape[1], step.local.start
+        shown = [
+            _looked_up(library, (first + row) // size, size, drawn)
+            for row, drawn in enumerate(reference_NGR.flatten(0, 1)[step.local].tolist())
+        ]
+        if memory is None:
+            return References(shown, sign_N)
+        remembered = memory.after(step.step, self._verified(step, library))
+        logged = {
+            "memory/rollouts": float(len(remembered)),
+            "memory/groups": (counts > 0).float().mean().item(),
+        }
+        return References(shown, sign_N, remembered, logged)
+
+    def prompts(self, step: StepContext, references: References) -> ShownPrompts:
+        return show(step, references.shown, self.prompt_builder)
+
+    def _verified(self, step: StepContext, library: Library) -> list[tuple[str, list[Remembered]]]:
+        """Problems of which a rollout was verified, and these rollouts."""
+        problems = step.world.gather_objects(step.rollouts.problems)
+        solved = verified_mask(step.reward_NG, self.method.solve_threshold).flatten().tolist()
+        found: dict[str, list[Remembered]] = {}
+        for problem, is_solved, rollout in zip(problems, solved, library.rollouts, strict=True):
+            if is_solved:
+                kept = Remembered(step.step, rollout.ids, rollout.mask)
+                found.setdefault(problem, []).append(kept)
+        return list(found.items())
+
+
+def _counts(library: Library) -> Tensor:
+    return torch.tensor([*map(len, library.recalled)])
+
+
+def _recalled(
+    step: StepContext, rollouts: Sequence[Reference], memory: TrajectoryMemory | None
+) -> list[list[Remembered]]:
+    groups, size = step.reward_NG.shape
+    if memory is None:
+        return [[] for _ in range(groups)]
+    problems = step.world.gather_objects(step.rollouts.problems)[::size]
+    # What the group wrote again is no reference from elsewhere: nobody is shown their own text.
+    written = [rollouts[first : first + size] for first in range(0, len(rollouts), size)]
+    return [
+        [
+            known
+            for known in memory.recall(problem, step.step)
+            if all(known.completion_ids != rollout.ids for rollout in group)
+        ]
+        for problem, group in zip(problems, written, strict=True)
+    ]
+
+
+def _looked_up(library: Library, group: int, size: int, drawn: Sequence[int]) -> list[Reference]:
+    """References by their number within the group, G + j for the j-th remembered one."""
+    found = []
+    for index in drawn:
+        if index >= size:
+            entry = library.recalled[group][index - size]
+            found.append(Reference(entry.completion_ids, entry.mask))
+        elif index >= 0:
+            found.append(library.rollouts[group * size + index])
+    return found

@@ -1,0 +1,94 @@
+"""TRL's trainer, whose generation batch is caught as it passes.
+
+TRL keeps no rewards, no groups and no hidden states; each hook notes what goes by.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scgrpo.rollouts import Batch, Rollouts
+from scgrpo.teachers.policy import captured_hidden_states, find_backbone
+from scgrpo.trainer.resumable import ResumableTrainer
+
+
+class CatchingTrainer(ResumableTrainer):
+    """Tells what a generation batch was made of."""
+
+    _wants_student_states = False
+    """Whether hidden states are to be kept of a student pass that TRL makes anyway."""
+    _tap_student_pass = False
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        generated = super()._generate(prompts)
+        self._caught |= {
+            "prompts": prompts,
+            "prompt_ids": generated[0],
+            "completion_ids": generated[1],
+            "written": generated[2] or (),
+        }
+        if self.environment_factories is not None:
+            self._caught["tools"] = [self._env_tools[name] for name in self._batch_environments]
+        elif self.tools:
+            self._caught["tools"] = [self.tools] * len(prompts)
+        return generated
+
+    def _calculate_rewards(
+        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+    ) -> Tensor:
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._caught["reward_per_func"] = rewards
+        return rewards
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: nn.Module,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        call = (model, input_ids, attention_mask, logits_to_keep, *args)
+        if not self._tap_student_pass:
+            return super()._get_per_token_logps_and_entropies(*call, **kwargs)
+        self._tap_student_pass = False
+        backbone = find_backbone(self.accelerator.unwrap_model(self.model))
+        with captured_hidden_states(backbone) as states:
+            result = super()._get_per_token_logps_and_entropies(*call, **kwargs)
+        predicting = slice(-logits_to_keep - 1, -1)
+        self._caught["student_hidden"] = torch.cat([state[:, predicting] for state in states])
+        return result
+
+    def _roll_out(self, inputs: list[dict[str, Any]]) -> tuple[Batch, Rollouts]:
+        """TRL's tensors of a batch, and the rollouts from which it made them."""
+        self._caught = {"rows": inputs}
+        self._tap_student_pass = self.model.training and self._trl_makes_a_student_pass
+        batch = super()._generate_and_score_completions(inputs)
+        self._tap_student_pass = False
+        return batch, Rollouts(**self._caught)
+
+    @torch.no_grad()
+    def _sampling_logps(self, batch: Batch) -> Tensor:
+        """Log-probs `(B, T)` of the policy that sampled, where TRL has not computed them."""
+        if "old_per_token_logps" in batch:
+            return batch["old_per_token_logps"]  # type: ignore[no-any-return]
+        logps, _, _ = self._get_per_token_logps_and_entropies(
+            self.model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].shape[1],
+            batch_size=self.args.per_device_train_batch_size,
+        )
+        return logps  # type: ignore[no-any-return]
+
+    @property
+    def _trl_makes_a_student_pass(self) -> bool:
+        """Whether TRL scores the batch with the policy anyway, and what it computes is ours too."""
+        generate_every = self.args.steps_per_generation * self.num_iterations
+        misaligned = self.args.gradient_accumulation_steps % generate_every != 0
+        corrects = self.use_vllm and self.vllm_importance_sampling_correction
+        drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
+        wanted = self._wants_student_states and not self.args.dynamic_sampling
+        return wanted and (misaligned or corrects) and not drops_out
