@@ -63,7 +63,8 @@ sc-grpo,grpo+fkl | loss_type: bnpo; loss_type: dr_grpo; loss_type: dapo, steps_p
 sc-grpo,grpo+fkl | num_iterations: 2; gradient_checkpointing: true; teacher_max_length: 38
 sc-grpo,grpo+fkl | beta: 0.05; dynamic_sampling: true; teacher_weights: initial
 sc-grpo,grpo+fkl | teacher: model, teacher_model: FOLDER/teacher
-sc-grpo | threshold_scope: micro_batch; threshold_min: 1.0; score_tokens: 100; teacher: demonstration
+sc-grpo | threshold_scope: micro_batch; threshold_min: 1.0; score_tokens: 100
+sc-grpo | teacher: demonstration
 sc-grpo | weight: entropy; weight: FOLDER/own.py:surprise; weight: FOLDER/own.py:praised
 sc-grpo | weight: disagreement, references: 2, reference_set: any-partial; guide: "{reference} so"
 sc-grpo | steps_per_generation: 4; steps_per_generation: 1, threshold_scope: micro_batch
