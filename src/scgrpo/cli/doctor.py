@@ -82,7 +82,7 @@ def _accelerator() -> tuple[str, str, str]:
 def _sandbox() -> list[tuple[str, str, str]]:
     """Whether generated programs can be run, which only the code tasks need."""
     try:
-        from scgrpo.tasks.code.sandbox.probe import sandbox_state
+        from scgrpo.tasks.sandbox.probe import sandbox_state
 
         state = sandbox_state()
     except Exception as error:  # a machine may refuse processes in any way

@@ -9,7 +9,7 @@ import pytest
 from scgrpo.tasks.appworld import jail
 from scgrpo.tasks.appworld.environments import OVER
 from scgrpo.tasks.appworld.process import BLOCK, disk_use
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.tasks.sandbox.seccomp import build_filters
 from tests.tasks.appworld.conftest import RIGHT, ROW, block, needs_bubblewrap
 
 ATTACKS = {

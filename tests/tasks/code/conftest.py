@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import Limits, NoIsolation, SandboxPool
-from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
-from scgrpo.tasks.code.sandbox.probe import find_isolation
+from scgrpo.tasks.sandbox import Limits, NoIsolation, SandboxPool
+from scgrpo.tasks.sandbox.backends import BubblewrapBackend
+from scgrpo.tasks.sandbox.probe import find_isolation
 
 SMALL = Limits(
     memory_mb=200, cpu_seconds=2, wall_seconds=60, processes=8, output_mb=1, scratch_mb=4

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from scgrpo.tasks.appworld.installation import Installation, find_bubblewrap, probe
 from scgrpo.tasks.appworld.process import WORKER, Worker
-from scgrpo.tasks.code.sandbox.bubblewrap import INSIDE
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.tasks.sandbox.bubblewrap import INSIDE
+from scgrpo.tasks.sandbox.seccomp import build_filters
 
 GUARD = INSIDE / "guard.py"
 LARGEST_FILE_MB = 256

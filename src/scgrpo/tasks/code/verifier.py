@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from scgrpo.tasks.code.judge import Problem, Verdict, judge
-from scgrpo.tasks.code.sandbox import Limits, SandboxError, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox import Limits, SandboxError, SandboxPool, choose_backend
 from scgrpo.tasks.workers import METRIC, share_of_cores
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from scgrpo.tasks.code.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.limits import Limits
 
 INSIDE = Path(__file__).parent / "inside"
 CODE, PACKAGES = "/scgrpo", "/packages"

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scgrpo.tasks.code.sandbox import bubblewrap
-from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
-from scgrpo.tasks.code.sandbox.limits import Limits
-from scgrpo.tasks.code.sandbox.seccomp import Filters, build_filters
+from scgrpo.tasks.sandbox import bubblewrap
+from scgrpo.tasks.sandbox.bubblewrap import Bubblewrap
+from scgrpo.tasks.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.seccomp import Filters, build_filters
 
 END_SECONDS = 10.0
 REPORT_SECONDS = 30.0

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
-from scgrpo.tasks.code.sandbox.probe import cure, find_isolation
+from scgrpo.tasks.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox.probe import cure, find_isolation
 from tests.tasks.code.conftest import SMALL
 
 
@@ -103,7 +103,7 @@ def test_subprocess_has_caps_but_no_walls(tmp_path: Path) -> None:
 
 ORDINARY = """
 import os
-from scgrpo.tasks.code.sandbox import Limits, LoadedProgram, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox import Limits, LoadedProgram, SandboxPool, choose_backend
 pool = SandboxPool(choose_backend(), Limits(memory_mb=200, processes=8), warm=1)
 others = [os.fork() or os.execv("/bin/sleep", ["sleep", "30"]) for _ in range(20)]
 with pool.sandbox() as sandbox:
@@ -143,7 +143,7 @@ def test_an_ordinary_user(filtered: SandboxPool) -> None:
     recent = "import sys; sys.exit(sys.version_info < (3, 11))"
     if not Path(python).exists() or subprocess.run([python, "-c", recent]).returncode:
         pytest.skip("there is no Python 3.11 that an ordinary user can start")
-    source = Path(__file__).parents[4] / "src"
+    source = Path(__file__).parents[3] / "src"
     import pyseccomp
 
     with tempfile.TemporaryDirectory() as site:  # pytest's own folders are root's alone
@@ -164,7 +164,7 @@ def test_sandbox_without_proc(filtered: SandboxPool) -> None:
     """As in containers in which /proc cannot be mounted: stricter, and programs still run."""
     from dataclasses import replace
 
-    from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
+    from scgrpo.tasks.sandbox.backends import BubblewrapBackend
 
     backend = BubblewrapBackend(replace(find_isolation(), own_proc=False))
     sandbox = Sandbox(backend, Limits(memory_mb=200), ())

@@ -9,11 +9,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from scgrpo.tasks.code.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
-from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
-from scgrpo.tasks.code.sandbox.limits import Limits
-from scgrpo.tasks.code.sandbox.process import Sandbox, SandboxError
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.tasks.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
+from scgrpo.tasks.sandbox.bubblewrap import Bubblewrap
+from scgrpo.tasks.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.process import Sandbox, SandboxError
+from scgrpo.tasks.sandbox.seccomp import build_filters
 
 logger = logging.getLogger(__name__)
 
