@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "scgrpo"
 FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = {
     "method": 0,
+    "extras": 1,
     "importing": 1,
     "config": 1,
     "presets": 1,

@@ -186,16 +186,16 @@ def test_what_is_counted(tmp_path):
     assert disk_use(tmp_path / "gone", BLOCK) == 0
 
 
-def test_a_bubblewrap_that_cannot_cap_is_refused(make_task, tmp_path, monkeypatch):
+def test_a_bubblewrap_that_cannot_cap_is_refused(make_task, fresh, tmp_path, monkeypatch):
     old = tmp_path / "bwrap"
-    old.write_text("#!/bin/sh\necho usage: --tmpfs DEST\n")
+    old.write_text("#!/bin/sh\necho bubblewrap 0.6.1\n")
     old.chmod(0o755)
-    monkeypatch.setattr("scgrpo.tasks.appworld.installation.shutil.which", lambda name: str(old))
-    with pytest.raises(ValueError, match=r"too old.*bubblewrap 0\.7 or later"):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"bubblewrap is 0\.6\.1.*install 0\.7 or later"):
         _ = make_task().text_environment
 
 
-def test_without_bubblewrap_it_refuses(make_task, monkeypatch):
-    monkeypatch.setattr("scgrpo.tasks.appworld.installation.shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match=r"apt-get install bubblewrap.*sandbox to process"):
+def test_without_bubblewrap_it_refuses(make_task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"apt-get install bubblewrap.*option sandbox=process"):
         _ = make_task().text_environment

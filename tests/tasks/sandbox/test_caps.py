@@ -7,7 +7,7 @@ import pytest
 from scgrpo.tasks.sandbox import LoadedProgram, ProgramEnded, Raised, Run, SandboxPool
 from scgrpo.tasks.sandbox.inside import channel
 from scgrpo.tasks.sandbox.limits import Limits
-from tests.tasks.code.conftest import SMALL
+from tests.tasks.conftest import SMALL
 
 LOADS = json.loads
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scgrpo.tasks.sandbox import Limits, ProgramEnded, SandboxError, SandboxPool
-from tests.tasks.code.conftest import SMALL, make_pool
+from tests.tasks.conftest import SMALL, make_pool
 from tests.tasks.sandbox.processes import NAMESPACE, are_gone, members, zombies_of_ours
 
 DAEMON = f"""

@@ -5,22 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scgrpo.tasks.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
 from scgrpo.tasks.sandbox.probe import cure, find_isolation
-from tests.tasks.code.conftest import SMALL
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    """Nothing is remembered of this machine, before and after."""
-    find_isolation.cache_clear()
-    yield
-    find_isolation.cache_clear()
+from tests.tasks.conftest import SMALL
 
 
 def fake_bwrap(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

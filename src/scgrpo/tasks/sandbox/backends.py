@@ -116,13 +116,12 @@ class SubprocessBackend:
             str(bubblewrap.INSIDE.parent), ":".join(sorted(paths)), folder
         )
         process = _popen(bubblewrap.driver_command(channel), [channel], environment)
-        filters = [self.filters.sandbox, self.filters.program] if self.filters else []
         config = {
             "uid": None,
             "isolated": False,
             # RLIMIT_NPROC would count all processes of this user.
             "processes": None,
-            "filters": [instructions.hex() for instructions in filters],
+            "filters": self.filters.both if self.filters else [],
             "scratch": os.path.join(folder, "scratch"),
             "spool": os.path.join(folder, "spool"),
         }

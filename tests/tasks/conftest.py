@@ -44,3 +44,11 @@ def pool(request: pytest.FixtureRequest) -> SandboxPool:
     """Both in turn."""
     found: SandboxPool = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Nothing is remembered of this machine, before and after."""
+    find_isolation.cache_clear()
+    yield
+    find_isolation.cache_clear()
