@@ -111,7 +111,7 @@ def test_the_lists_say_it_as_well(said):
         assert " missing " in rows[task] and install(extra) in rows[task]
     code, doctor, _ = said["doctor",]
     assert code == 0
-    for extra in ("math", "code", "shop", "spacy", "appworld", "lora", "openai", "vllm"):
+    for extra in ("math", "workers", "code", "shop", "spacy", "appworld", "lora", "openai", "vllm"):
         (row,) = (row for row in doctor.splitlines() if f"scgrpo[{extra}] " in row)
         assert "missing" in row and install(extra) in row
 

@@ -1,6 +1,7 @@
 """Sandboxes for the tests: two pools with small caps, one of them without seccomp."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,17 @@ def fresh() -> Iterator[None]:
     find_isolation.cache_clear()
     yield
     find_isolation.cache_clear()
+
+
+COMPLAINT = "bwrap: No permissions to create new namespace"
+NOT_PERMITTED = (
+    f'[ "$1" = --version ] && echo bubblewrap 0.11.0 || {{ echo "{COMPLAINT}" >&2; exit 1; }}'
+)
+"""A `bwrap` as it is where the kernel forbids it."""
+
+
+def fake_bwrap(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = folder / "bwrap"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")

@@ -17,10 +17,13 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import ModuleType
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
-
+from scgrpo.extras import require
 from scgrpo.tasks.base import FAILURES_METRIC
 from scgrpo.tasks.cores import share_of_cores
+
+require("workers")
+
+from pebble import ProcessExpired, ProcessPool  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

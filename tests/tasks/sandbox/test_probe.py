@@ -11,14 +11,7 @@ import pytest
 
 from scgrpo.tasks.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
 from scgrpo.tasks.sandbox.probe import cure, find_isolation
-from tests.tasks.conftest import SMALL
-
-
-def fake_bwrap(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = folder / "bwrap"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+from tests.tasks.conftest import COMPLAINT, NOT_PERMITTED, SMALL, fake_bwrap
 
 
 def test_missing_bubblewrap(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,14 +31,10 @@ def test_old_bubblewrap(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_bubblewrap_that_is_not_permitted(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complaint = "bwrap: No permissions to create new namespace"
-    script = (
-        f'[ "$1" = --version ] && echo bubblewrap 0.11.0 || {{ echo "{complaint}" >&2; exit 1; }}'
-    )
-    fake_bwrap(tmp_path, monkeypatch, script)
+    fake_bwrap(tmp_path, monkeypatch, NOT_PERMITTED)
     with pytest.raises(NoIsolation) as refusal:
         choose_backend()
-    assert complaint in str(refusal.value) and "seccomp=unconfined" in str(refusal.value)
+    assert COMPLAINT in str(refusal.value) and "seccomp=unconfined" in str(refusal.value)
 
 
 def test_cure_names_the_setting_that_forbids(tmp_path: Path) -> None:

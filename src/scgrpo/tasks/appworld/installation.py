@@ -12,7 +12,6 @@ from typing import Any
 
 from scgrpo.extras import install
 
-SPLITS = ("train", "dev", "test_normal", "test_challenge")
 COMMANDS = f"{install('appworld')} && appworld install && appworld download data"
 SANDBOXES = ("bubblewrap", "process")
 
