@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template
 
+from scgrpo.tasks.transcript import CUT_MARK, Span, transcript
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.teachers.transcripts import CUT_MARK, Span, Transcripts, transcript
+from scgrpo.teachers.transcripts import Transcripts
 from tests.tasks.tiny_text_model import text_tokenizer
 from tests.trainer.tiny import tiny_tokenizer
 

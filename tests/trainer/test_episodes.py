@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from scgrpo.credit.scoring import ScoreRequest
+from scgrpo.embedded.lookup.corpus import interleave, reference_text
+from scgrpo.embedded.lookup.tokenizer import build_tokenizer
 from scgrpo.method import diversity_advantage, diversity_score
 from scgrpo.tasks.lookup import LookupTask
-from scgrpo.tasks.lookup.corpus import interleave, reference_text
 from scgrpo.tasks.lookup.problems import Problem
-from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.tasks.lookup.writer import WORDS, Episode, ErrorRates, Writer
 from scgrpo.teachers.memory import TrajectoryMemory
 from tests.credit.test_scoring import dense_kl

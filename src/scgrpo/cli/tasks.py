@@ -9,6 +9,7 @@ from rich.table import Table
 
 from scgrpo.cli.evaluate import find_task
 from scgrpo.cli.quiet import quiet
+from scgrpo.extras import MissingExtra
 from scgrpo.tasks import available_tasks, load_task
 from scgrpo.tasks.base import Task, Validation
 
@@ -54,6 +55,8 @@ def describe(name: str) -> Line:
     try:
         task = load_task(name)
         states = {split: task.data_state(split) for split in task.splits}
+    except MissingExtra as error:
+        return Line(name, state="missing", detail=str(error))
     except Exception as error:  # tasks are plug-ins, which may fail in any way
         return Line(name, detail=f"{type(error).__name__}: {error}")
     details: dict[str, list[str]] = {}

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
-from scgrpo.tasks.lookup import corpus as lookup
-from scgrpo.tasks.lookup import tokenizer as lookup_tokenizer
+from scgrpo.embedded.lookup import corpus as lookup
+from scgrpo.embedded.lookup import tokenizer as lookup_tokenizer
+from scgrpo.embedded.synthetic import corpus as synthetic
+from scgrpo.embedded.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.tasks.lookup.task import LookupOptions
-from scgrpo.tasks.synthetic import corpus as synthetic
-from scgrpo.tasks.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.tasks.synthetic.task import SyntheticOptions
 
 BATCH = 64

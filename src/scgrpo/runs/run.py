@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from scgrpo.embedded.shipped import SHIPPED, local_name
+from scgrpo.extras import require
 from scgrpo.presets import load_preset
 from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
@@ -179,10 +180,9 @@ def _keep_rollouts(trainer: SCGRPOTrainer, batch: WeighedBatch, folder: RunFolde
 def _adapter(options: dict[str, Any]) -> Any:
     if not options:
         return None
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ImportError("lora needs peft; pip install 'scgrpo[lora]'.") from error
+    require("lora")
+    from peft import LoraConfig
+
     try:
         return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
     except TypeError as error:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Options = TypeVar("Options")
+FAILURES_METRIC = "reward/verifier_failures"
+"""Share of the items of a batch for which the verifier itself failed."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ done and what came back, turn by turn.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-CUT_MARK = "\n[...]\n"
-ACTION, OBSERVATION = "[action]\n", "[observation]\n"
+from scgrpo.tasks.transcript import CUT_MARK, Span, transcript
+
 _PROBE = "scgrpo-probe"
 
 
@@ -34,26 +34,6 @@ class Excerpt(Protocol):
     def shorter(self, by: int) -> "Excerpt | None":
         """The same, shorter by about so many tokens; None where nothing is left to leave out."""
         ...
-
-
-@dataclass(frozen=True)
-class Span:
-    """A turn of the model, or what a tool answered to it."""
-
-    text: str
-    is_written: bool
-
-
-def transcript(spans: Iterable[Span]) -> str:
-    """An episode as text: each turn and each answer under a mark of its own.
-
-    Example:
-        >>> transcript([Span("look fig", True), Span("fig=7", False), Span("answer 7", True)])
-        '[action]\\nlook fig\\n[observation]\\nfig=7\\n[action]\\nanswer 7'
-    """
-    return "\n".join(
-        (ACTION if span.is_written else OBSERVATION) + span.text.strip("\n") for span in spans
-    )
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class Filters:
     program: bytes
     """For the program's process on top: one process, so that the memory cap is its total."""
 
+    @property
+    def both(self) -> list[str]:
+        """Both in hexadecimal, as `inside.guard` installs them in one process."""
+        return [self.sandbox.hex(), self.program.hex()]
+
 
 @functools.cache
 def build_filters() -> Filters | None:

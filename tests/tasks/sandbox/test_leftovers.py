@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import Limits, ProgramEnded, SandboxError, SandboxPool
-from tests.tasks.code.conftest import SMALL, make_pool
-from tests.tasks.code.sandbox.processes import NAMESPACE, are_gone, members, zombies_of_ours
+from scgrpo.tasks.sandbox import Limits, ProgramEnded, SandboxError, SandboxPool
+from tests.tasks.conftest import SMALL, make_pool
+from tests.tasks.sandbox.processes import NAMESPACE, are_gone, members, zombies_of_ours
 
 DAEMON = f"""
 {NAMESPACE}
@@ -110,7 +110,7 @@ def _run_quietly(sandbox: "object") -> None:
 
 OWNER = """
 import sys, time
-from scgrpo.tasks.code.sandbox import Limits, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox import Limits, SandboxPool, choose_backend
 pool = SandboxPool(choose_backend(), Limits(memory_mb=200), warm=2)
 with pool.sandbox() as sandbox:
     print(sandbox.run({program!r}).output, flush=True)

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from scgrpo.tasks.code.sandbox import bubblewrap
-from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
-from scgrpo.tasks.code.sandbox.limits import Limits
-from scgrpo.tasks.code.sandbox.seccomp import Filters, build_filters
+from scgrpo.tasks.sandbox import bubblewrap
+from scgrpo.tasks.sandbox.bubblewrap import Bubblewrap
+from scgrpo.tasks.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.seccomp import Filters, build_filters
 
 END_SECONDS = 10.0
 REPORT_SECONDS = 30.0
@@ -116,13 +116,12 @@ class SubprocessBackend:
             str(bubblewrap.INSIDE.parent), ":".join(sorted(paths)), folder
         )
         process = _popen(bubblewrap.driver_command(channel), [channel], environment)
-        filters = [self.filters.sandbox, self.filters.program] if self.filters else []
         config = {
             "uid": None,
             "isolated": False,
             # RLIMIT_NPROC would count all processes of this user.
             "processes": None,
-            "filters": [instructions.hex() for instructions in filters],
+            "filters": self.filters.both if self.filters else [],
             "scratch": os.path.join(folder, "scratch"),
             "spool": os.path.join(folder, "spool"),
         }

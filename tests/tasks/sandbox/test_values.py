@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scgrpo.tasks.code.sandbox.inside.values import from_tree, to_tree
+from scgrpo.tasks.sandbox.inside.values import from_tree, to_tree
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

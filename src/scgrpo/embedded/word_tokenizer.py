@@ -1,23 +1,10 @@
-"""The tiny tokenizer: a token for each digit, sign and word, and a chat template."""
+"""The tiny tokenizers: a token for each digit, sign and word, and the marks of a chat template."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from scgrpo.tasks.synthetic.solutions import WORDS
-
 PAD, END, UNKNOWN = "<|pad|>", "<|end|>", "<|unk|>"
 ROLES = ("system", "user", "assistant")
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
-
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Tokenizer whose decoding gives back exactly the text that was encoded."""
-    signs = [*"0123456789+=", "; "]
-    words = [f"{word} " for word in dict.fromkeys(WORDS)]
-    return word_tokenizer([*signs, *words], r"[a-z]+ |; |[\s\S]", CHAT_TEMPLATE)
 
 
 def word_tokenizer(pieces: list[str], pattern: str, template: str) -> PreTrainedTokenizerFast:

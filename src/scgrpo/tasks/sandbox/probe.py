@@ -9,11 +9,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from scgrpo.tasks.code.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
-from scgrpo.tasks.code.sandbox.bubblewrap import Bubblewrap
-from scgrpo.tasks.code.sandbox.limits import Limits
-from scgrpo.tasks.code.sandbox.process import Sandbox, SandboxError
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.extras import install
+from scgrpo.tasks.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
+from scgrpo.tasks.sandbox.bubblewrap import Bubblewrap
+from scgrpo.tasks.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.process import Sandbox, SandboxError
+from scgrpo.tasks.sandbox.seccomp import build_filters
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +56,23 @@ def choose_backend(kind: str = "bubblewrap") -> Backend:
 
 
 @functools.cache
-def find_isolation() -> Bubblewrap:
+def find_isolation(way_out: str = "subprocess") -> Bubblewrap:
     """How bubblewrap works here, found out by starting a sandbox.
+
+    Args:
+        way_out: value of the task's option `sandbox` that gives up isolation, for the message.
 
     Raises:
         NoIsolation: where it is missing, too old or not permitted, with the command that helps.
     """
     program = shutil.which("bwrap")
     if program is None:
-        raise NoIsolation(_refusal("bubblewrap is not installed", INSTALL))
+        raise NoIsolation(_refusal("bubblewrap is not installed", INSTALL, way_out))
     version = _version(program)
     if version < OLDEST:
         found = ".".join(map(str, version))
-        raise NoIsolation(
-            _refusal(f"bubblewrap is {found}, which cannot cap /tmp", "install 0.7 or later")
-        )
+        problem = f"bubblewrap is {found}, which cannot cap what is written to memory"
+        raise NoIsolation(_refusal(problem, "install 0.7 or later", way_out))
     complaint = ""
     for own_proc in (True, False):
         isolation = Bubblewrap(program, version, os.geteuid() == 0, own_proc)
@@ -81,7 +84,7 @@ def find_isolation() -> Bubblewrap:
             complaint = complaint or str(error)
         finally:
             sandbox.close()
-    raise NoIsolation(_refusal(complaint, cure()))
+    raise NoIsolation(_refusal(complaint, cure(), way_out))
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def sandbox_state() -> SandboxState:
         "system calls are filtered; a program is one process, so the cap on memory is its total"
         if filters
         else "no filter of system calls, and the cap on memory holds for each of a program's "
-        "processes; apt-get install libseccomp2 and pip install pyseccomp"
+        f"processes; apt-get install libseccomp2 and {install('code')}"
     )
     try:
         isolation = find_isolation()
@@ -143,10 +146,10 @@ def cure(root: Path = Path("/")) -> str:
     )
 
 
-def _refusal(problem: str, remedy: str) -> str:
+def _refusal(problem: str, remedy: str, way_out: str) -> str:
     return (
         f"generated programs run isolated only, and {problem}; {remedy}, or give up isolation with "
-        "the task option sandbox=subprocess on a machine that you can lose."
+        f"the task option sandbox={way_out} on a machine that you can lose."
     )
 
 

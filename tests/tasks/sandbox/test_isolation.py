@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import ProgramEnded, SandboxPool
+from scgrpo.tasks.sandbox import ProgramEnded, SandboxPool
 
 SECRET = "tell-no-program-4711"
 

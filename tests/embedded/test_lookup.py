@@ -11,12 +11,12 @@ from trl.chat_template_utils import (
 )
 
 from scgrpo.embedded.base_model import IGNORED, _example
-from scgrpo.tasks.lookup.corpus import CorpusOptions, draw_conversation
+from scgrpo.embedded.lookup.corpus import CorpusOptions, draw_conversation
+from scgrpo.embedded.lookup.tokenizer import build_tokenizer
 from scgrpo.tasks.lookup.environments import LookupTools
 from scgrpo.tasks.lookup.task import LookupOptions
-from scgrpo.tasks.lookup.tokenizer import build_tokenizer
+from scgrpo.tasks.transcript import Span, transcript
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.teachers.transcripts import Span, transcript
 
 TOKENIZER = build_tokenizer()
 
@@ -82,7 +82,7 @@ def test_held_out_problems_are_never_written_about():
     for prompt, following in draw(300):
         asked = prompt[-1]["content"].split("+")
         assert len(following) == 2 * len(asked) + 1
-    from scgrpo.tasks.lookup.corpus import _draw_training_problem
+    from scgrpo.embedded.lookup.corpus import _draw_training_problem
 
     rng = random.Random(0)
     assert not any(_draw_training_problem(rng, LookupOptions()).is_held_out for _ in range(300))

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import LoadedProgram, ProgramEnded, Raised, Run, SandboxPool
-from scgrpo.tasks.code.sandbox.inside import channel
-from scgrpo.tasks.code.sandbox.limits import Limits
-from tests.tasks.code.conftest import SMALL
+from scgrpo.tasks.sandbox import LoadedProgram, ProgramEnded, Raised, Run, SandboxPool
+from scgrpo.tasks.sandbox.inside import channel
+from scgrpo.tasks.sandbox.limits import Limits
+from tests.tasks.conftest import SMALL
 
 LOADS = json.loads
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from scgrpo.tasks.code.sandbox.backends import Backend
-from scgrpo.tasks.code.sandbox.inside.channel import Channel, Late
-from scgrpo.tasks.code.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.backends import Backend
+from scgrpo.tasks.sandbox.inside.channel import Channel, Late
+from scgrpo.tasks.sandbox.limits import Limits
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2.0

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scgrpo.tasks.code.sandbox.backends import Backend
-from scgrpo.tasks.code.sandbox.limits import Limits
-from scgrpo.tasks.code.sandbox.process import Sandbox, SandboxError
+from scgrpo.tasks.sandbox.backends import Backend
+from scgrpo.tasks.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.process import Sandbox, SandboxError
 
 ATTEMPTS = 2
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import (
+from scgrpo.tasks.sandbox import (
     LoadedProgram,
     ProgramEnded,
     Raised,
@@ -11,7 +11,7 @@ from scgrpo.tasks.code.sandbox import (
     TestResults,
     run_tests,
 )
-from scgrpo.tasks.code.sandbox.functions import BrokenTests
+from scgrpo.tasks.sandbox.functions import BrokenTests
 
 
 def results(

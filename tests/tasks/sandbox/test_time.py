@@ -2,8 +2,8 @@
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import LoadedProgram, ProgramEnded, Run, SandboxPool
-from tests.tasks.code.sandbox.test_caps import run
+from scgrpo.tasks.sandbox import LoadedProgram, ProgramEnded, Run, SandboxPool
+from tests.tasks.sandbox.test_caps import run
 
 
 @pytest.mark.parametrize(

@@ -5,29 +5,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
-from scgrpo.tasks.code.sandbox.probe import cure, find_isolation
-from tests.tasks.code.conftest import SMALL
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    """Nothing is remembered of this machine, before and after."""
-    find_isolation.cache_clear()
-    yield
-    find_isolation.cache_clear()
-
-
-def fake_bwrap(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = folder / "bwrap"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+from scgrpo.tasks.sandbox import Limits, NoIsolation, Sandbox, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox.probe import cure, find_isolation
+from tests.tasks.conftest import COMPLAINT, NOT_PERMITTED, SMALL, fake_bwrap
 
 
 def test_missing_bubblewrap(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,14 +31,10 @@ def test_old_bubblewrap(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_bubblewrap_that_is_not_permitted(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    complaint = "bwrap: No permissions to create new namespace"
-    script = (
-        f'[ "$1" = --version ] && echo bubblewrap 0.11.0 || {{ echo "{complaint}" >&2; exit 1; }}'
-    )
-    fake_bwrap(tmp_path, monkeypatch, script)
+    fake_bwrap(tmp_path, monkeypatch, NOT_PERMITTED)
     with pytest.raises(NoIsolation) as refusal:
         choose_backend()
-    assert complaint in str(refusal.value) and "seccomp=unconfined" in str(refusal.value)
+    assert COMPLAINT in str(refusal.value) and "seccomp=unconfined" in str(refusal.value)
 
 
 def test_cure_names_the_setting_that_forbids(tmp_path: Path) -> None:
@@ -103,7 +83,7 @@ def test_subprocess_has_caps_but_no_walls(tmp_path: Path) -> None:
 
 ORDINARY = """
 import os
-from scgrpo.tasks.code.sandbox import Limits, LoadedProgram, SandboxPool, choose_backend
+from scgrpo.tasks.sandbox import Limits, LoadedProgram, SandboxPool, choose_backend
 pool = SandboxPool(choose_backend(), Limits(memory_mb=200, processes=8), warm=1)
 others = [os.fork() or os.execv("/bin/sleep", ["sleep", "30"]) for _ in range(20)]
 with pool.sandbox() as sandbox:
@@ -143,7 +123,7 @@ def test_an_ordinary_user(filtered: SandboxPool) -> None:
     recent = "import sys; sys.exit(sys.version_info < (3, 11))"
     if not Path(python).exists() or subprocess.run([python, "-c", recent]).returncode:
         pytest.skip("there is no Python 3.11 that an ordinary user can start")
-    source = Path(__file__).parents[4] / "src"
+    source = Path(__file__).parents[3] / "src"
     import pyseccomp
 
     with tempfile.TemporaryDirectory() as site:  # pytest's own folders are root's alone
@@ -164,7 +144,7 @@ def test_sandbox_without_proc(filtered: SandboxPool) -> None:
     """As in containers in which /proc cannot be mounted: stricter, and programs still run."""
     from dataclasses import replace
 
-    from scgrpo.tasks.code.sandbox.backends import BubblewrapBackend
+    from scgrpo.tasks.sandbox.backends import BubblewrapBackend
 
     backend = BubblewrapBackend(replace(find_isolation(), own_proc=False))
     sandbox = Sandbox(backend, Limits(memory_mb=200), ())

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scgrpo.tasks.code.sandbox.inside.values import Tree
-from scgrpo.tasks.code.sandbox.process import ProgramEnded, Sandbox
+from scgrpo.tasks.sandbox.inside.values import Tree
+from scgrpo.tasks.sandbox.process import ProgramEnded, Sandbox
 
 
 class Raised(Exception):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scgrpo.tasks.lookup.problems import Problem, draw_problem
 from scgrpo.tasks.lookup.task import LookupOptions
 from scgrpo.tasks.lookup.writer import Episode, ErrorRates, Writer
-from scgrpo.teachers.transcripts import Span, transcript
+from scgrpo.tasks.transcript import Span, transcript
 
 Messages = list[dict[str, str]]
 

@@ -2,11 +2,11 @@
 
 from transformers import PreTrainedTokenizerFast
 
+from scgrpo.embedded.word_tokenizer import word_tokenizer
 from scgrpo.tasks.lookup.environments import CALL
 from scgrpo.tasks.lookup.problems import NAMES, UNKNOWN
 from scgrpo.tasks.lookup.writer import WORDS
-from scgrpo.tasks.synthetic.tokenizer import word_tokenizer
-from scgrpo.teachers.transcripts import ACTION, CUT_MARK, OBSERVATION
+from scgrpo.tasks.transcript import ACTION, CUT_MARK, OBSERVATION
 
 # A tool's answer is a message of the user, so that a turn reads the same with tools and in plain
 # text. The argument of `look` goes without its name; TRL wants to see the name of any other.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scgrpo.tasks.code.sandbox.inside.channel import has_more_parts
+from scgrpo.tasks.sandbox.inside.channel import has_more_parts
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from scgrpo.tasks.code.sandbox.limits import Limits
+from scgrpo.tasks.sandbox.limits import Limits
 
 INSIDE = Path(__file__).parent / "inside"
 CODE, PACKAGES = "/scgrpo", "/packages"
@@ -65,7 +65,7 @@ class Bubblewrap:
         parts = [self.program, *self._namespaces(), "--die-with-parent", "--new-session"]
         parts += [*_environment(), "--info-fd", str(info)]
         for path in SYSTEM:
-            parts += _read_only_system(path)
+            parts += read_only_system(path)
         if not Path(sys.base_prefix).is_relative_to("/usr"):
             parts += [*_parents(Path(sys.base_prefix)), *_read_only(sys.base_prefix)]
         for place in _package_folders():
@@ -75,13 +75,17 @@ class Bubblewrap:
         parts += ["--perms", "0755", "--dir", PACKAGES]
         for path in package_paths(packages):
             parts += _read_only(path, f"{PACKAGES}/{path.name}")
-        parts += ["--proc", "/proc"] if self.own_proc else ["--perms", "0555", "--dir", "/proc"]
-        parts += ["--dev", "/dev", *_tmpfs(SCRATCH, limits.scratch_mb)]
-        parts += _tmpfs(SPOOL, 8 * limits.output_mb)
-        parts += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH]
+        parts += [*self.devices(), *in_memory(SCRATCH, limits.scratch_mb << 20)]
+        parts += in_memory(SPOOL, 8 * limits.output_mb << 20)
+        parts += read_only_from(SCRATCH)
         if seccomp is not None:
             parts += ["--seccomp", str(seccomp)]
         return [*parts, "--", *driver_command(channel)]
+
+    def devices(self) -> list[str]:
+        """/proc, which shows the sandbox's own processes or none, and /dev."""
+        proc = ["--proc", "/proc"] if self.own_proc else ["--perms", "0555", "--dir", "/proc"]
+        return [*proc, "--dev", "/dev"]
 
     def _namespaces(self) -> list[str]:
         parts = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
@@ -120,7 +124,8 @@ def driver_environment(code: str, packages: str, home: str) -> dict[str, str]:
     }
 
 
-def _read_only_system(path: str) -> list[str]:
+def read_only_system(path: str) -> list[str]:
+    """A file or folder of the system, or the same link, where the machine has it."""
     place = Path(path)
     if place.is_symlink() and place.parent == Path("/"):
         return ["--symlink", os.readlink(place), path]
@@ -151,8 +156,14 @@ def _package_folders() -> list[str]:
     return [p for p in places if any(Path(p).is_relative_to(folder) for folder in shown)]
 
 
-def _tmpfs(path: str, megabytes: int) -> list[str]:
-    return ["--size", str(megabytes << 20), "--perms", "1777", "--tmpfs", path]
+def in_memory(path: str | Path, size: int) -> list[str]:
+    """An empty folder that all may write so many bytes to."""
+    return ["--size", str(size), "--perms", "1777", "--tmpfs", str(path)]
+
+
+def read_only_from(folder: str | Path) -> list[str]:
+    """The last mounts: all is read-only that is no mount of its own; work begins in a folder."""
+    return ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(folder)]
 
 
 def package_paths(packages: tuple[str, ...]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scgrpo.tasks.code.sandbox import SandboxPool
+from scgrpo.tasks.sandbox import SandboxPool
 
 
 @pytest.mark.parametrize(
