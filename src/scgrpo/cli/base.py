@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scgrpo.cli.config import read_mapping
-from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.quiet import quiet
+from scgrpo.mistakes import ConfigError
+from scgrpo.runs.config_reader import read_mapping
 
 
 def run_build(

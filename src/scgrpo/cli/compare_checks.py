@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from scgrpo.cli.errors import ConfigError
 from scgrpo.comparison.config import Comparison
 from scgrpo.comparison.plan import Step, base_steps, build_steps
+from scgrpo.mistakes import ConfigError
 
 SET_BY = {
     "evaluate": {
@@ -80,9 +80,9 @@ def _parsed(step: Step, place: str) -> dict[str, Any]:
 
 
 def _check_evaluation(parameters: Mapping[str, Any]) -> None:
-    from scgrpo.cli.config import read_mapping
     from scgrpo.cli.engines import check_engine
     from scgrpo.cli.evaluate import EvaluationRequest, _ks
+    from scgrpo.runs.config_reader import read_mapping
 
     known = {spec.name for spec in fields(EvaluationRequest)}
     request = EvaluationRequest(**{k: v for k, v in parameters.items() if k in known})

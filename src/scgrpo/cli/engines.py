@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from scgrpo.cli.config import read_mapping
-from scgrpo.cli.errors import ConfigError, Debugging
+from scgrpo.cli.errors import Debugging
 from scgrpo.embedded.shipped import local_name
 from scgrpo.evaluation.engines import ENGINES
+from scgrpo.mistakes import ConfigError
+from scgrpo.runs.config_reader import read_mapping
 
 if TYPE_CHECKING:
     from scgrpo.cli.evaluate import EvaluationRequest

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from scgrpo.cli.config import read_mapping, require_known
 from scgrpo.cli.engines import check_engine, make_engine, model_folder, server_url
-from scgrpo.cli.errors import ConfigError, Failure
+from scgrpo.cli.errors import Failure
 from scgrpo.cli.evaluation_progress import EvaluationProgress
 from scgrpo.cli.evaluation_table import summary_table
 from scgrpo.cli.quiet import quiet
 from scgrpo.evaluation.compare import Summary, summarise
+from scgrpo.mistakes import ConfigError, require_known
+from scgrpo.runs.config_reader import read_mapping
 
 if TYPE_CHECKING:
     from scgrpo.evaluation.problems import Problems, Settings
