@@ -229,8 +229,8 @@ def _check_one(run: TrainingRun) -> None:
 def _write(comparison: Comparison, console: Console) -> None:
     from scgrpo.comparison.results import read_results, rows, unfinished, write_results
     from scgrpo.comparison.table import markdown
+    from scgrpo.files import write_atomically
     from scgrpo.reports.comparison import write_comparison
-    from scgrpo.runs.run_folder import write_atomically
 
     for name in unfinished(comparison):
         console.print(f"{name} is not evaluated as it is asked for now; left out.", soft_wrap=True)
