@@ -1,13 +1,10 @@
-"""What a tiny base is asked to be: its options, their defaults, and what cannot be."""
+"""What a tiny base is asked to be: its options and their defaults."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scgrpo.mistakes import ConfigError
 from scgrpo.tasks import DEFAULT_TASK
-
-HEADS = 4
 
 
 def _told(words: str, **more: Any) -> dict[str, Any]:
@@ -32,35 +29,3 @@ class BaseRequest:
     corpus_options: dict[str, Any] = field(
         default_factory=dict, metadata=_told("How the corpus is written, as YAML.")
     )
-
-    def dials(self) -> tuple[Any, Any]:
-        """Options of the task and of its corpus.
-
-        Raises:
-            ConfigError: for a task without a corpus, an option that it does not have, or a width
-                that cannot be.
-        """
-        from scgrpo.embedded.base_model import SUBJECTS
-
-        if self.task not in SUBJECTS:
-            raise ConfigError(
-                f"--task is {self.task!r}; a base can be built for {' or '.join(SUBJECTS)}."
-            )
-        if self.width % (2 * HEADS):
-            raise ConfigError(
-                f"--width is {self.width}; it must be a multiple of {2 * HEADS} ({HEADS} heads of "
-                "even size)."
-            )
-        subject = SUBJECTS[self.task]
-        return (
-            _options(subject.options, "task-options", self.task_options),
-            _options(subject.corpus, "corpus-options", self.corpus_options),
-        )
-
-
-def _options(kind: type[Any], option: str, values: dict[str, Any]) -> Any:
-    try:
-        return kind(**values)
-    except TypeError:
-        known = ", ".join(spec.name for spec in fields(kind))
-        raise ConfigError(f"--{option} is {values}; it may set {known}.") from None
