@@ -15,7 +15,7 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("files", "importing", "extras"),
+            ("files", "importing", "extras", "mistakes"),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),
@@ -34,6 +34,7 @@ FLOORS = {
 """Each part imports itself and what lies below; neighbours do not know each other."""
 FORBIDDEN = {
     "files": {"torch", "trl", "transformers"},
+    "mistakes": {"torch", "trl", "transformers"},
     "config": {"trl", "transformers"},
     "tasks": {"torch", "trl"},
     "embedded": {"trl"},

@@ -16,8 +16,9 @@ from rich.console import Console
 from scgrpo.cli import demo as demo_module
 from scgrpo.cli import jobs as jobs_module
 from scgrpo.cli.demo_view import RunView
-from scgrpo.cli.errors import ConfigError, Failure
+from scgrpo.cli.errors import Failure
 from scgrpo.cli.jobs import Job, last_words, run_jobs
+from scgrpo.mistakes import ConfigError
 
 
 def quick_jobs(jobs: list[Job], tick: Any, announce: Any) -> None:
@@ -80,7 +81,7 @@ def test_demo_goes_on_with_the_same_options_only(quick: list[Any], tmp_path: Pat
 
 
 def test_configs_of_the_demo_are_valid(tmp_path: Path) -> None:
-    from scgrpo.cli.config import load_run_config
+    from scgrpo.runs.config_reader import load_run_config
 
     for name in demo_module.METHODS:
         path = tmp_path / f"{name}.yaml"

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scgrpo.cli.compare_checks import check_commands
-from scgrpo.cli.errors import ConfigError, Failure
+from scgrpo.cli.errors import Failure
 from scgrpo.cli.jobs import Job, cores, run_all_jobs
 from scgrpo.cli.progress_text import duration
 from scgrpo.cli.quiet import quiet
@@ -31,6 +31,7 @@ from scgrpo.comparison.plan import (
 from scgrpo.evaluation.compare import paired_difference
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import Record, read_records
+from scgrpo.mistakes import ConfigError
 
 
 def show_difference(
@@ -213,8 +214,8 @@ def _check_all(comparison: Comparison, console: Console) -> None:
 
 
 def _check_one(run: TrainingRun) -> None:
-    from scgrpo.cli.config import load_run_config
     from scgrpo.comparison.dry import check_run
+    from scgrpo.runs.config_reader import load_run_config
 
     with TemporaryDirectory() as folder:
         file = Path(folder) / "run.yaml"
@@ -228,8 +229,8 @@ def _check_one(run: TrainingRun) -> None:
 def _write(comparison: Comparison, console: Console) -> None:
     from scgrpo.comparison.results import read_results, rows, unfinished, write_results
     from scgrpo.comparison.table import markdown
+    from scgrpo.files import write_atomically
     from scgrpo.reports.comparison import write_comparison
-    from scgrpo.runs.run_folder import write_atomically
 
     for name in unfinished(comparison):
         console.print(f"{name} is not evaluated as it is asked for now; left out.", soft_wrap=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from scgrpo.cli.errors import ConfigError
 from scgrpo.comparison.config import Comparison
 from scgrpo.comparison.plan import Step, base_steps, build_steps
+from scgrpo.mistakes import ConfigError
 
 SET_BY = {
     "evaluate": {
@@ -80,16 +80,13 @@ def _parsed(step: Step, place: str) -> dict[str, Any]:
 
 
 def _check_evaluation(parameters: Mapping[str, Any]) -> None:
-    from scgrpo.cli.config import read_mapping
-    from scgrpo.cli.engines import check_engine
-    from scgrpo.cli.evaluate import EvaluationRequest, _ks
+    from scgrpo.cli.options import read_options
+    from scgrpo.evaluation.request import EvaluationRequest
 
     known = {spec.name for spec in fields(EvaluationRequest)}
-    request = EvaluationRequest(**{k: v for k, v in parameters.items() if k in known})
+    given = {name: value for name, value in parameters.items() if name in known}
     try:
-        check_engine(request)
-        _ks(request)
-        read_mapping("template-options", request.template_options)
+        read_options(EvaluationRequest, given).check()
     except ConfigError as error:
         raise ConfigError(f"evaluation cannot be: {error}") from error
 

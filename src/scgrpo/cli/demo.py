@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 
 from scgrpo.cli.demo_view import RunView, difference_line, result_table
-from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.jobs import Job, cores, run_jobs
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records
+from scgrpo.mistakes import ConfigError
 
 METHODS = ("grpo", "sc-grpo")
 STEPS = 200

@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from datasets import Dataset
 
 from scgrpo.comparison.config import TaskRow
+from scgrpo.runs.arguments import trainer_arguments
 from scgrpo.runs.data import Source
-from scgrpo.runs.run import trainer_arguments
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
 from scgrpo.tasks import load_task

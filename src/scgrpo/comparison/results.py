@@ -23,7 +23,7 @@ from scgrpo.comparison.plan import (
 from scgrpo.evaluation.metrics import Rewards, Statistic, avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records, reward_matrix
 from scgrpo.evaluation.seeds import seeded_difference, seeded_interval
-from scgrpo.runs.run_folder import read_jsonl, write_atomically
+from scgrpo.files import read_jsonl, write_atomically
 
 Record = dict[str, Any]
 CURVES = ("reward", "entropy", "grad_norm", "credit/none_share", "credit/weight_mean")

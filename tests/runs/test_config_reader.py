@@ -1,12 +1,23 @@
 """From a YAML file and overrides to a RunConfig."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from scgrpo.cli.config import all_keys, load_run_config, parse_overrides, run_keys
-from scgrpo.cli.errors import ConfigError
+from scgrpo.mistakes import ConfigError
 from scgrpo.presets import PRESETS
+from scgrpo.runs.config_reader import (
+    all_keys,
+    build,
+    load_run_config,
+    parse_overrides,
+    read_mapping_file,
+    run_config_of,
+    run_keys,
+)
 from scgrpo.runs.run_config import RunConfig
 
 
@@ -112,3 +123,59 @@ def test_every_key_has_help() -> None:
 def test_every_preset_fits_the_trainer() -> None:
     keys = all_keys()
     assert all(name in keys for preset in PRESETS.values() for name in preset())
+
+
+def test_a_run_from_a_mapping_is_that_of_its_file(tmp_path: Path) -> None:
+    values = {"preset": "grpo", "learning_rate": "1e-6", "trainer": {"max_steps": 20}}
+    path = write(tmp_path, yaml.safe_dump(values))
+    assert run_config_of(values, "run a") == load_run_config(path)
+    with pytest.raises(ConfigError, match=r"unknown key 'sede' \(run a\); did you mean 'seed'"):
+        run_config_of({"sede": 1}, "run a")
+    with pytest.raises(ConfigError, match="run a holds no mapping"):
+        run_config_of({"trainer": 3}, "run a")
+
+
+@dataclass(frozen=True)
+class Part:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    name: str
+    rate: float | None = None
+    part: Part = field(default_factory=Part)
+    made: int = field(default=0, init=False)
+
+
+def test_a_dataclass_from_a_mapping() -> None:
+    assert build(Whole, {"name": "a"}, "x") == Whole("a")
+    assert build(Whole, {"name": "a", "rate": "1e-6", "part": Part(2)}, "x") == Whole(
+        "a", 1e-6, Part(2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"nam": "a"}, "unknown key 'nam' (row 1); did you mean 'name'?"),
+        ({"zzz": 1}, "unknown key 'zzz' (row 1); known are name, rate, part."),
+        ({"made": 1}, "unknown key 'made' (row 1); known are name, rate, part."),
+        ({}, "row 1 lacks name; add it."),
+        ({"name": 3}, "name is 3 (row 1); it must be a text."),
+        ({"name": None}, "name is null (row 1); it must be a text."),
+        ({"name": "a", "rate": "fast"}, "rate is 'fast' (row 1); it must be null or a number."),
+        ({"name": "a", "part": {}}, "part is {} (row 1); it must be a mapping of keys."),
+    ],
+)
+def test_mistakes_in_a_mapping(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(Whole, values, "row 1")
+    assert str(caught.value) == words
+
+
+def test_a_mapping_of_a_file(tmp_path: Path) -> None:
+    assert read_mapping_file(write(tmp_path, "{a: 1}"), "table") == {"a": 1}
+    assert read_mapping_file(write(tmp_path, ""), "table") == {}
+    with pytest.raises(ConfigError, match=r"table none\.yaml does not exist; check the path"):
+        read_mapping_file(Path("none.yaml"), "table")

@@ -1,6 +1,7 @@
 """Values as people write them in YAML or on a command line, made to fit a type."""
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -12,15 +13,18 @@ class Misfit(Exception):
     """The value does not fit; the message says what would."""
 
 
-def coerce(value: Any, hint: Any) -> Any:
+def coerce(value: Any, hint: Any, *, as_written: bool = False) -> Any:
     """The value as the type of `hint`.
 
-    Text that reads as the type is taken (`1e-6` is text in YAML 1.1), nothing is rounded or cut.
-    Types that are none of the plain ones are not checked.
+    Text that reads as the type is taken, nothing is rounded or cut. Types that are none of the
+    plain ones are not checked.
 
     Args:
         value: from YAML, or text from the command line (a list of it for several values).
         hint: annotation of the field.
+        as_written: for values that are never text from a command line: text stands for nothing but
+            a real number (`1e-6` is text in YAML 1.1), entries of mappings and dataclasses are
+            checked too, and whole numbers stay whole.
 
     Raises:
         Misfit: saying what the value must be.
@@ -34,10 +38,15 @@ def coerce(value: Any, hint: Any) -> Any:
     if isinstance(value, str) and str in members and not value.startswith("["):
         tried = [member for member in members if get_origin(member) is not list]
     for member in sorted(tried, key=lambda m: not _is_exactly(value, m)):
-        fits, result = _fit(value, member)
+        fits, result = _fit_written(value, member) if as_written else _fit(value, member)
         if fits:
             return result
-    raise Misfit(" or ".join(dict.fromkeys(_in_words(m) for m in members)))
+    raise Misfit(in_words(hint))
+
+
+def in_words(hint: Any) -> str:
+    """What a value of this type is, such as "a whole number or a list"."""
+    return " or ".join(dict.fromkeys(_in_words(member) for member in _members(hint)))
 
 
 def _members(hint: Any) -> list[Any]:
@@ -69,6 +78,33 @@ def _fit(value: Any, member: Any) -> tuple[bool, Any]:
     if _is_enum(kind):
         return value in {choice.value for choice in kind}, value
     return True, value
+
+
+def _fit_written(value: Any, member: Any) -> tuple[bool, Any]:
+    kind, inner = get_origin(member) or member, get_args(member)
+    if kind in (NoneType, bool, int, list, dict) and isinstance(value, str):
+        return False, None
+    if kind is float and type(value) is int:
+        return True, value
+    if kind in (list, dict) and inner:
+        return _fit_entries(value, kind, inner)
+    if is_dataclass(kind):
+        return isinstance(value, kind), value  # type: ignore[arg-type]
+    return _fit(value, member)
+
+
+def _fit_entries(value: Any, kind: Any, inner: tuple[Any, ...]) -> tuple[bool, Any]:
+    if not isinstance(value, kind):
+        return False, None
+    try:
+        if kind is list:
+            return True, [coerce(entry, inner[0], as_written=True) for entry in value]
+        return True, {
+            coerce(key, inner[0], as_written=True): coerce(entry, inner[1], as_written=True)
+            for key, entry in value.items()
+        }
+    except Misfit:
+        return False, None
 
 
 def _fit_list(value: Any, item: Any) -> tuple[bool, Any]:
@@ -125,6 +161,13 @@ def _in_words(member: Any) -> str:
         return " or ".join(repr(choice) for choice in get_args(member))
     if _is_enum(kind):
         return f"one of {', '.join(str(choice.value) for choice in kind)}"
+    inner = get_args(member)
+    if kind is list and inner and inner[0] in _PLURALS:
+        return f"a list of {_PLURALS[inner[0]]}"
+    if kind is dict and inner and inner[1] is not Any:
+        return f"a mapping, each value {in_words(inner[1])}"
+    if is_dataclass(kind):
+        return "a mapping of keys"
     return _WORDS.get(kind, f"a {getattr(kind, '__name__', kind)}")
 
 
@@ -149,3 +192,4 @@ _WORDS = {
     list: "a list",
     dict: "a mapping",
 }
+_PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import SchedulerType
 
-from scgrpo.cli.values import Misfit, coerce
+from scgrpo.runs.values import Misfit, coerce
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,47 @@ def test_misfits_say_what_would_fit(value: Any, hint: Any, words: str) -> None:
 def test_numbers_survive_the_command_line(value: float) -> None:
     assert coerce(str(value), type(value)) == value
     assert coerce(str(value), float | None) == float(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        ("1e-6", float, 1e-6),
+        (3, float, 3),
+        (3, float | None, 3),
+        ("null", str | None, "null"),
+        ([1, "2e-6"], list[float], [1, 2e-6]),
+        ({"a": None, "b": 2}, dict[str, int | None], {"a": None, "b": 2}),
+        ({"a": {"b": "x"}}, dict[str, dict[str, Any]], {"a": {"b": "x"}}),
+        (3, int | list[int], 3),
+        ([0, 1], int | list[int], [0, 1]),
+    ],
+)
+def test_fits_as_written(value: Any, hint: Any, expected: Any) -> None:
+    result = coerce(value, hint, as_written=True)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "words"),
+    [
+        ("3", int, "a whole number"),
+        ("3", int | list[int], "a whole number or a list of whole numbers"),
+        ("true", bool, "true or false"),
+        ("a", list[str], "a list of texts"),
+        ("{a: 1}", dict[str, Any], "a mapping"),
+        (True, int, "a whole number"),
+        (True, float, "a number"),
+        ("fast", float | None, "null or a number"),
+        (["x"], list[float], "a list of numbers"),
+        ({1: 2}, dict[str, Any], "a mapping"),
+        ({"a": 1}, dict[str, dict[str, Any]], "a mapping, each value a mapping"),
+        ({"a": "1"}, dict[str, int | None], "a mapping, each value null or a whole number"),
+        (None, dict[str, Any], "a mapping"),
+    ],
+)
+def test_misfits_as_written(value: Any, hint: Any, words: str) -> None:
+    with pytest.raises(Misfit) as caught:
+        coerce(value, hint, as_written=True)
+    assert str(caught.value) == words
