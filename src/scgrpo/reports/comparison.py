@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from scgrpo.comparison.plan import BASE
-from scgrpo.comparison.results import Cell, Record, Row, read_results, rows
+from scgrpo.comparison.config import BASE
+from scgrpo.comparison.rows import Cell, Record, Row, read_results, rows
 from scgrpo.reports.charts import SMOOTHED, Chart, _chart, _series, _smoothed
 from scgrpo.reports.page import _asset, _embeddable, _template, write_page
 
 CURVES = {"reward": ("Training reward", SMOOTHED), "entropy": ("Entropy", "nats per token")}
 
 
-def write_comparison(results_file: Path, output: Path, machine: str) -> Path:
+def write_comparison.rows_file: Path, output: Path, machine: str) -> Path:
     """Write the page of a comparison.
 
     Args:

@@ -1,0 +1,118 @@
+"""From the folder of a comparison to `results.json`: one record a run, and what reads them alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from scgrpo.comparison.config import BASE, Comparison
+from scgrpo.comparison.plan import (
+    base_evaluations,
+    learning_rate,
+    main_runs,
+    sweep_runs,
+    validation_scores,
+)
+from scgrpo.comparison.steps import Evaluation
+from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.mistakes import ConfigError
+
+Record = dict[str, Any]
+CURVES = ("reward", "entropy", "grad_norm", "credit/none_share", "credit/weight_mean")
+
+
+def write_results(comparison: Comparison) -> Path:
+    """Write `results.json`: the records of all runs, and what is needed to read them alone."""
+    head = {
+        "name": comparison.name,
+        "baseline": comparison.baseline,
+        "k": comparison.k,
+        "groups": {name: row.group for name, row in comparison.methods.items()},
+        "planned": {name: len(row.seed_list) for name, row in comparison.methods.items()},
+        "tasks": {
+            name: {"axis": row.axis, "splits": row.splits} for name, row in comparison.tasks.items()
+        },
+        "sweeps": _sweeps(comparison),
+    }
+    lines = [f'"{key}": {_json(value)}' for key, value in head.items()]
+    runs = ",\n".join(map(_json, collect(comparison)))
+    path = comparison.folder / "results.json"
+    write_atomically(path, "{" + ",\n".join([*lines, f'"runs": [\n{runs}\n]']) + "}\n")
+    return path
+
+
+def collect(comparison: Comparison) -> list[Record]:
+    """One record for each evaluated run, the untrained models included."""
+    steps: dict[str, list[Evaluation]] = {}
+    for step in _reported(comparison):
+        steps.setdefault(step.label, []).append(step)
+    first: dict[tuple[str, str], Evaluation] = {}
+    return [
+        _record(own[0]) | {"rewards": {step.split: _rewards(step, first) for step in own}}
+        for own in steps.values()
+        if all(step.is_done() for step in own)
+    ]
+
+
+def unfinished(comparison: Comparison) -> list[str]:
+    """Names of the evaluations that have records, but fewer than are asked for."""
+    steps = _reported(comparison)
+    return [step.name for step in steps if step.records.exists() and not step.is_done()]
+
+
+def _reported(comparison: Comparison) -> list[Evaluation]:
+    runs = [step for run in main_runs(comparison) for step in run.evaluations]
+    return [*base_evaluations(comparison), *runs]
+
+
+def _sweeps(comparison: Comparison) -> list[Record]:
+    """Validation Avg@k of each learning rate of each swept method, and which one was chosen."""
+    swept = {(run.task.name, run.method.name): run for run in sweep_runs(comparison)}
+    return [
+        {
+            "task": run.task.name,
+            "method": run.method.name,
+            "avg": {f"{rate:g}": round(score, 4) for rate, score in sorted(scores.items())},
+            "chosen": learning_rate(comparison, run.task, run.method),
+        }
+        for run in swept.values()
+        if (scores := validation_scores(comparison, run.task, run.method))
+    ]
+
+
+def _record(step: Evaluation) -> Record:
+    run = step.run
+    if run is None:
+        return {"task": step.task.name, "method": BASE, "seed": None}
+    logged = read_jsonl(run.folder / "metrics.jsonl")
+    curves = {
+        name: [float(f"{row[name]:.4g}") for row in logged if row.get(name) is not None]
+        for name in CURVES
+    }
+    return {
+        "task": run.task.name,
+        "method": run.method.name,
+        "seed": run.seed,
+        "learning_rate": run.learning_rate,
+        "steps": logged[-1]["step"],
+        "seconds": round(sum(row.get("step_time") or 0.0 for row in logged), 1),
+        "tokens": logged[-1].get("num_tokens"),
+        "curves": {name: values for name, values in curves.items() if values},
+    }
+
+
+def _rewards(step: Evaluation, first: dict[tuple[str, str], Evaluation]) -> list[list[float]]:
+    """Rewards, one row a problem, in the order of the first run on the same split of the task."""
+    other = first.setdefault((step.task.name, step.split), step)
+    ids, order = step.found.ids, other.found.ids
+    if set(ids) != set(order):
+        raise ConfigError(
+            f"{step.records} and {other.records} hold other problems ({min(set(ids) ^ set(order))!r} "
+            "is in one of them only), so their difference cannot be paired; delete the file that "
+            "is out of date and run the comparison again."
+        )
+    rewards = dict(zip(ids, step.found.rewards_PK.tolist(), strict=True))
+    return [[int(v) if v in (0, 1) else round(v, 4) for v in rewards[name]] for name in order]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
