@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from scgrpo.files import read_jsonl, write_atomically
 from scgrpo.runs.run import run_folder, train
 from scgrpo.runs.run_config import RunConfig
-from scgrpo.runs.run_folder import RunFolder, read_jsonl, write_atomically
+from scgrpo.runs.run_folder import RunFolder
 
 TRAINER = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 16}
 

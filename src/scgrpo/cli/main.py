@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
-from scgrpo.cli.evaluate_options import evaluate
 from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
+from scgrpo.cli.options import asking_for
+from scgrpo.evaluation.request import EvaluationRequest
 
 app = typer.Typer(
     help="SC-GRPO: token-level credit from the model's own verified rollouts.",
@@ -91,7 +92,19 @@ def train(
         run_training(config, context.args)
 
 
-app.command()(guarded(evaluate))
+@app.command()
+@guarded
+@asking_for(EvaluationRequest)
+def evaluate(request: EvaluationRequest) -> None:
+    """Sample a model on a task and show Avg@k and Pass@k with 95 % intervals.
+
+    For example: scgrpo evaluate runs/sc-grpo-synthetic-s0 --task synthetic -k 8 --pass-at 1,4,8
+
+    The same command given again goes on where it was interrupted.
+    """
+    from scgrpo.cli.evaluate import run_evaluation
+
+    run_evaluation(request)
 
 
 @app.command()

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scgrpo.cli.evaluate import find_task
 from scgrpo.cli.quiet import quiet
+from scgrpo.runs.config_reader import read_mapping
 from scgrpo.tasks import available_tasks, load_task
 from scgrpo.tasks.base import Task, Validation
 
@@ -90,7 +90,9 @@ def run_validation(
     """
     console = console or Console()
     quiet()
-    task: Task = find_task(name, options)
+    from scgrpo.evaluation.prepare import find_task
+
+    task: Task = find_task(name, read_mapping("task-options", options))
     result = task.validate(split, limit)
     console.print(validation_table(name, result))
     if task.failures:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
+from scgrpo.files import write_atomically
 from scgrpo.tasks.lookup import corpus as lookup
 from scgrpo.tasks.lookup import tokenizer as lookup_tokenizer
 from scgrpo.tasks.lookup.task import LookupOptions
@@ -139,7 +140,7 @@ def build_base(
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
     recipe = {"name": task, "task": asdict(options), "corpus": asdict(corpus), "training": made}
-    (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    write_atomically(output / "recipe.json", json.dumps(recipe, indent=2) + "\n")
     return output
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from scgrpo.evaluation.engines.base import Prompt
+from scgrpo.evaluation.engines import ENGINES
+from scgrpo.evaluation.engines.base import Prompt, Sampling
 from scgrpo.evaluation.records import Record
 from scgrpo.evaluation.store import Key
 from scgrpo.tasks.episodes import EpisodeTask
@@ -20,8 +21,8 @@ class Settings:
     seed: int
     temperature: float
     max_new_tokens: int
-    top_p: float = 1.0
-    engine: str = "transformers"
+    top_p: float = Sampling.top_p
+    engine: str = ENGINES[0]
     model: str = ""
     step: int = 0
     fingerprint: str | None = None

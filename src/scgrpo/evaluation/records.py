@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.metrics import Rewards, _matrix
+from scgrpo.files import Line, jsonl_lines
 
 Record = dict[str, Any]
 COLUMNS = ("split", "problem_id", "sample", "reward")
@@ -19,8 +20,7 @@ def read_records(path: Path) -> list[Record]:
     """
     if not path.is_file():
         raise ValueError(f"there are no evaluation records at {path}; check the path.")
-    with path.open("rb") as file:
-        return [parse_line(line, path, n) for n, line in enumerate(file, start=1) if line.strip()]
+    return [record_of(line, path) for line in jsonl_lines(path)]
 
 
 def reward_matrix(records: Iterable[Record]) -> tuple[list[str], Rewards]:
@@ -60,19 +60,15 @@ def encode_record(record: Record) -> bytes:
     return (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
 
 
-def parse_line(line: bytes, path: Path, number: int) -> Record:
+def record_of(line: Line, path: Path) -> Record:
     """The record of one line.
 
     Raises:
         ValueError: for a line that is no record, by the file and the number of the line.
     """
-    try:
-        record: Record = json.loads(line.decode(errors="replace"))
-        missing = [name for name in COLUMNS if name not in record]
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"line {number} of {path} is no JSON object; delete it, or the file."
-        ) from None
+    if line.row is None:
+        raise ValueError(f"line {line.number} of {path} is no JSON object; delete it, or the file.")
+    missing = [name for name in COLUMNS if name not in line.row]
     if missing:
-        raise ValueError(f"line {number} of {path} lacks {', '.join(missing)}; delete it.")
-    return record
+        raise ValueError(f"line {line.number} of {path} lacks {', '.join(missing)}; delete it.")
+    return line.row

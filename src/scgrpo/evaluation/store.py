@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from scgrpo.evaluation.records import Record, encode_record, parse_line
+from scgrpo.evaluation.records import Record, encode_record, record_of
+from scgrpo.files import jsonl_lines, write_atomically
 
 try:
     import fcntl
@@ -111,17 +112,16 @@ class FileStore:
 
     def finish(self, keys: Iterable[Key]) -> None:
         """Put all rows under the final name at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         ordered = list(keys)
         places: dict[Key, tuple[Path, int, int]] = {}
-        with scratch.open("wb") as file:
-            for key, line in zip(ordered, self._lines(ordered), strict=True):
-                places[key] = self.path, file.tell(), len(line)
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self.path)
+
+        def write(scratch: Path) -> None:
+            with scratch.open("wb") as file:
+                for key, line in zip(ordered, self._lines(ordered), strict=True):
+                    places[key] = self.path, file.tell(), len(line)
+                    file.write(line)
+
+        write_atomically(self.path, write)
         self._places = places
         self.partial.unlink(missing_ok=True)
         self.close()
@@ -146,17 +146,15 @@ class FileStore:
         self, path: Path, visit: Callable[[Record], None], *, cut_ending: bool = False
     ) -> int:
         """Learn what a file holds; the bytes up to the end of its last whole row."""
-        place = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if cut_ending and not line.endswith(b"\n"):
-                    break
-                if line.strip():
-                    record = parse_line(line, path, number)
-                    visit(record)
-                    self._remember(record, path, place, len(line))
-                place += len(line)
-        return place
+        end = 0
+        for line in jsonl_lines(path):
+            if cut_ending and not line.raw.endswith(b"\n"):
+                break
+            record = record_of(line, path)
+            visit(record)
+            self._remember(record, path, line.place, len(line.raw))
+            end = line.place + len(line.raw)
+        return end
 
     def _remember(self, record: Record, path: Path, place: int, length: int) -> None:
         key = key_of(record)

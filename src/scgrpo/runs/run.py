@@ -9,15 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PrinterCallback,
-    TrainerCallback,
-)
+from transformers import PrinterCallback, TrainerCallback
 
-from scgrpo.embedded.shipped import SHIPPED, local_name
+from scgrpo.embedded.loading import load_policy
 from scgrpo.presets import load_preset
 from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
@@ -101,19 +95,6 @@ def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> S
         | config.trainer
     )
     return SCGRPOConfig(output_dir=str(folder.checkpoints), **fields)
-
-
-def load_policy(name: str, dtype: str = "float32") -> tuple[PreTrainedModel, Any]:
-    """Model and tokenizer, by hub id, folder, or name of a shipped model."""
-    path = local_name(name)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-        return model, AutoTokenizer.from_pretrained(path, padding_side="left")
-    except OSError as error:
-        raise ValueError(
-            f"model {name!r} is neither a model folder nor a hub id that can be reached "
-            f"({str(error).splitlines()[0]}); {' and '.join(SHIPPED)} ship with scgrpo."
-        ) from error
 
 
 def describe(config: RunConfig, args: SCGRPOConfig) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.runs.config_reader import read_mapping_file
 
 _TOP = pa.list_(pa.list_(pa.struct([("token", pa.string()), ("prob", pa.float32())])))
 ROLLOUT_SCHEMA = pa.schema(
@@ -71,16 +73,15 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any] | None:
         """What the run was made from, None where there is no run yet."""
-        return yaml.safe_load(self.config.read_text()) if self.config.exists() else None
+        if not self.config.exists():
+            return None
+        return read_mapping_file(self.config, "config") or None
 
     def write_rollouts(self, step: int, records: Sequence[dict[str, Any]]) -> None:
         """Write the rollouts of one step as a parquet table."""
         target = self.path / "rollouts" / f"step_{step:06d}.parquet"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".tmp")
         table = pa.Table.from_pylist(list(records), schema=ROLLOUT_SCHEMA)
-        pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, target)
+        write_atomically(target, lambda file: pq.write_table(table, file, compression="zstd"))
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Append one step; a crash loses at most the line that was being written."""
@@ -96,27 +97,6 @@ class RunFolder:
             later = step + 1 if file.suffix == ".jsonl" else step
             if int(file.stem.removeprefix("step_")) >= later:
                 file.unlink()
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file, without a last line that a crash cut short."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in filter(None, path.read_text().split("\n")):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old or the new text, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

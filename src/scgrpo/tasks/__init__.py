@@ -6,6 +6,8 @@ from typing import Any
 from scgrpo.tasks.base import Task as Task
 
 GROUP = "scgrpo.tasks"
+DEFAULT_TASK = "synthetic"
+"""Of a run or an evaluation that names none; embedded, so that it needs no data."""
 
 
 def available_tasks() -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from scgrpo.evaluation.engines.base import (
+    CONCURRENCY,
+    TIMEOUT,
     Completion,
     EngineError,
     Failed,
@@ -65,8 +67,8 @@ class OpenAIEngine:
         model: str,
         *,
         options: Mapping[str, Any] | None = None,
-        concurrency: int = 32,
-        timeout: float = 1800.0,
+        concurrency: int = CONCURRENCY,
+        timeout: float = TIMEOUT,
         retries: int = 5,
     ) -> None:
         try:
