@@ -1,4 +1,4 @@
-"""From the folder of a comparison to `results.json`: one record a run, and what reads them alone."""
+"""From the folder of a comparison to its `results.json`: one record a run."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from scgrpo.comparison.plan import (
     validation_scores,
 )
 from scgrpo.comparison.steps import Evaluation
+from scgrpo.evaluation.kept import kept_records
 from scgrpo.files import read_jsonl, write_atomically
 from scgrpo.mistakes import ConfigError
 
@@ -83,7 +84,7 @@ def _record(step: Evaluation) -> Record:
     run = step.run
     if run is None:
         return {"task": step.task.name, "method": BASE, "seed": None}
-    logged = read_jsonl(run.folder / "metrics.jsonl")
+    logged = read_jsonl(run.folder.metrics)
     curves = {
         name: [float(f"{row[name]:.4g}") for row in logged if row.get(name) is not None]
         for name in CURVES
@@ -103,14 +104,14 @@ def _record(step: Evaluation) -> Record:
 def _rewards(step: Evaluation, first: dict[tuple[str, str], Evaluation]) -> list[list[float]]:
     """Rewards, one row a problem, in the order of the first run on the same split of the task."""
     other = first.setdefault((step.task.name, step.split), step)
-    ids, order = step.found.ids, other.found.ids
-    if set(ids) != set(order):
+    kept, order = kept_records(step.records), kept_records(other.records).ids
+    if set(kept.ids) != set(order):
         raise ConfigError(
-            f"{step.records} and {other.records} hold other problems ({min(set(ids) ^ set(order))!r} "
-            "is in one of them only), so their difference cannot be paired; delete the file that "
-            "is out of date and run the comparison again."
+            f"{step.records} and {other.records} hold other problems "
+            f"({min(set(kept.ids) ^ set(order))!r} is in one of them only), so their difference "
+            "cannot be paired; delete the file that is out of date and run the comparison again."
         )
-    rewards = dict(zip(ids, step.found.rewards_PK.tolist(), strict=True))
+    rewards = dict(zip(kept.ids, kept.rewards_PK.tolist(), strict=True))
     return [[int(v) if v in (0, 1) else round(v, 4) for v in rewards[name]] for name in order]
 
 

@@ -105,6 +105,14 @@ class Comparison:
         """File of what a step says."""
         return self.folder / "logs" / f"{name.replace(' ', '_').replace('/', '_')}.log"
 
+    def path_of(self, model: str) -> str:
+        """Folder of a model that is built here, else the model itself."""
+        return str(self.folder / "models" / model) if model in self.models else model
+
+    def builds_of(self, paths: Collection[str | None]) -> list[str]:
+        """Names of the steps that build the models of these paths."""
+        return [f"build {name}" for name in self.models if self.path_of(name) in paths]
+
     @property
     def pairs(self) -> list[tuple[TaskRow, MethodRow]]:
         """Tasks and the methods that are run on them."""

@@ -1,16 +1,15 @@
 """From a comparison's YAML to what is compared, and what cannot be, said before anything runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scgrpo.comparison.config import Comparison, MethodRow, Sweep, TaskRow
+from scgrpo.comparison.config import BASE, Comparison, MethodRow, Sweep, TaskRow
 from scgrpo.mistakes import ConfigError
 from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
 
-Keys = TypeVar("Keys")
-
-TAKEN = {
+Rows = TypeVar("Rows")
+RUN = {
     "seed": "give seeds in the method's row",
     "name": "a run is named after its task, method, learning rate and seed",
     "output_dir": "give output at the top of the comparison",
@@ -20,19 +19,30 @@ TAKEN = {
     "trainer": "write the keys under it beside the others",
 }
 """Keys of a run that `settings` must not have, and what sets them."""
+EVALUATION = {
+    "model": "rows of tasks and methods set the models",
+    "task": "give task in the task's row",
+    "task_options": "give options, or evaluation_options for another task, in the task's row",
+    "split": "give splits and validation in the task's row",
+    "limit": "give the number of problems beside each split",
+    "k": "give k at the top of the comparison",
+    "seed": "give seed at the top of the comparison",
+    "output": "records lie in the folders of the runs",
+}
+"""Options that `evaluation` must not have, likewise."""
 
 
 def load_comparison(path: Path) -> Comparison:
     """Read a comparison and refuse names, numbers and rows that cannot be.
 
-    What is a matter of a run, an evaluation or a model is checked by `plan.check`.
+    What is a matter of a run, an evaluation or a model is left to `plan.check`.
 
     Raises:
         ConfigError: naming the value, its place and the cure.
     """
     values = read_mapping_file(path, "comparison")
-    rows = {"methods": MethodRow, "tasks": TaskRow}
-    values |= {what: _rows(kind, values.get(what), what, path) for what, kind in rows.items()}
+    for what, kind in (("methods", MethodRow), ("tasks", TaskRow)):
+        values[what] = _rows(kind, values.get(what), what, path)
     if isinstance(values.get("sweep"), dict):
         values["sweep"] = build(Sweep, values["sweep"], f"sweep of {path}")
     comparison = build(Comparison, values, str(path))
@@ -41,7 +51,7 @@ def load_comparison(path: Path) -> Comparison:
     return comparison
 
 
-def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]:
+def _rows(kind: type[Rows], rows: Any, what: str, path: Path) -> dict[str, Rows]:
     if not isinstance(rows, dict) or not rows:
         raise ConfigError(f"{path} names no {what}; write {what}: with a mapping of names.")
     found = {}
@@ -54,53 +64,42 @@ def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]
 
 
 def _complaints(comparison: Comparison) -> Iterator[str]:
-    yield from _of_names(comparison)
-    yield from _of_settings(comparison)
-    if comparison.k < 1:
-        yield f"k is {comparison.k}; give the samples of each problem, at least 1."
-    yield from _of_sweep(comparison)
-    for method in comparison.methods.values():
-        yield from _of_method(comparison, method)
-    if comparison.baseline not in comparison.methods:
-        yield f"baseline is {_none_of(comparison.baseline, 'methods', comparison.methods)}"
-    for task in comparison.tasks.values():
-        yield from _of_task(comparison, task)
-
-
-def _of_names(comparison: Comparison) -> Iterator[str]:
-    """Names are folders, beside others that the comparison makes."""
-    for what, names, taken in (
-        ("method", comparison.methods, {"base"}),
-        ("task", comparison.tasks, {"logs", "models"}),
-        ("model", comparison.models, set[str]()),
-    ):
-        for name in names:
-            refused = f"a {what} cannot be called {name!r}, "
-            if name in taken:
-                yield f"{refused}which is a folder of the comparison's own; choose another name."
-            if not name or "/" in name or name.startswith("."):
-                yield (
-                    f"{refused}since its folder is; choose a name without / that does not begin "
-                    "with a dot."
-                )
-
-
-def _of_settings(comparison: Comparison) -> Iterator[str]:
-    rows = [*comparison.tasks.items(), *comparison.methods.items()]
+    methods, tasks, sweep = comparison.methods, comparison.tasks, comparison.sweep
+    for what, names in (("method", methods), ("task", tasks), ("model", comparison.models)):
+        yield from _of_names(what, names)
     places = {"settings": comparison.settings}
-    places |= {f"settings of {row.what} {name!r}": row.settings for name, row in rows}
+    places |= {f"settings of task {name!r}": row.settings for name, row in tasks.items()}
+    places |= {f"settings of method {name!r}": row.settings for name, row in methods.items()}
     for place, settings in places.items():
-        for key in filter(TAKEN.__contains__, settings):
-            yield f"{key} stands in {place}; take it out there: {TAKEN[key]}."
+        yield from _taken(settings, RUN, place)
         run_config_of(settings, place)
-
-
-def _of_sweep(comparison: Comparison) -> Iterator[str]:
-    sweep = comparison.sweep
-    if len(sweep.learning_rates) > 1 and not sweep.seeds:
-        yield "the sweep has no seeds; name at least one under sweep."
+    yield from _taken(comparison.evaluation, EVALUATION, "evaluation")
     yield from _twice(sweep.seeds, "seeds of the sweep")
     yield from _twice(sweep.learning_rates, "learning_rates of the sweep")
+    if len(sweep.learning_rates) > 1 and not sweep.seeds:
+        yield "the sweep has no seeds; name at least one under sweep."
+    for method in methods.values():
+        yield from _of_method(comparison, method)
+    yield from _none_of("baseline is", comparison.baseline, "methods", methods)
+    for task in tasks.values():
+        yield from _of_task(task)
+    for task, method in comparison.pairs:
+        yield from _of_rates(comparison, task, method)
+
+
+def _of_names(what: str, names: Iterable[str]) -> Iterator[str]:
+    own = {"method": (BASE,), "task": ("logs", "models")}.get(what, ())
+    for name in names:
+        if name in own or not name or "/" in name or name.startswith("."):
+            yield (
+                f"a {what} cannot be called {name!r}, which is a folder of the comparison's own, "
+                "or none beside it; choose a name without / that does not begin with a dot."
+            )
+
+
+def _taken(settings: Iterable[str], taken: dict[str, str], place: str) -> Iterator[str]:
+    for key in filter(taken.__contains__, settings):
+        yield f"{key} stands in {place}; take it out there: {taken[key]}."
 
 
 def _of_method(comparison: Comparison, row: MethodRow) -> Iterator[str]:
@@ -111,8 +110,7 @@ def _of_method(comparison: Comparison, row: MethodRow) -> Iterator[str]:
     if row.tasks == []:
         yield f"{said} is run on no task; name one, or leave tasks out."
     for name in row.tasks or ():
-        if name not in comparison.tasks:
-            yield f"{said} is run on task {_none_of(name, 'tasks', comparison.tasks)}"
+        yield from _none_of(f"{said} is run on task", name, "tasks", comparison.tasks)
     given = {
         "learning_rate": row.learning_rate,
         "learning_rate_of": row.learning_rate_of,
@@ -121,43 +119,41 @@ def _of_method(comparison: Comparison, row: MethodRow) -> Iterator[str]:
     both = [key for key, value in given.items() if value is not None]
     if len(both) > 1:
         yield f"{said} has {' and '.join(both)}; keep one of them."
-    if row.learning_rate_of is not None:
-        yield from _of_owner(comparison, row, row.learning_rate_of)
-    for task in filter(row.is_run_on, comparison.tasks.values()):
-        rates = comparison.rates(task, row)
-        if not rates:
-            yield (
-                f"{said} has no learning rate on task {task.name!r}; declare a sweep, or set "
-                "learning_rate."
-            )
-        for rate in rates:
-            if not 0 < rate < float("inf"):
-                yield (
-                    f"a learning rate of {said} on task {task.name!r} is {rate}; it must be a "
-                    "number above 0, such as 1.0e-6."
-                )
+    owner, takes = row.learning_rate_of or row.name, f"{said} takes the learning rate of"
+    yield from _none_of(takes, owner, "methods", comparison.methods)
+    if owner != row.name and comparison.methods[owner].learning_rate_of:
+        yield f"{takes} {owner!r}, which takes that of another; name the method whose own it is."
 
 
-def _of_owner(comparison: Comparison, row: MethodRow, name: str) -> Iterator[str]:
-    takes = f"method {row.name!r} takes the learning rate of"
-    if name not in comparison.methods:
-        yield f"{takes} {_none_of(name, 'methods', comparison.methods)}"
-    owner = comparison.methods[name]
-    if owner.learning_rate_of:
+def _of_rates(comparison: Comparison, task: TaskRow, row: MethodRow) -> Iterator[str]:
+    said, owner = f"method {row.name!r}", comparison.owner(row)
+    rates = comparison.rates(task, row)
+    if not rates:
         yield (
-            f"{takes} {name!r}, which takes that of another; name the method whose own it is."
+            f"{said} has no learning rate on task {task.name!r}; declare a sweep, or set "
+            "learning_rate."
         )
-    for task in filter(row.is_run_on, comparison.tasks.values()):
-        if len(comparison.rates(task, owner)) > 1 and not owner.is_run_on(task):
+    for rate in rates:
+        if not 0 < rate < float("inf"):
             yield (
-                f"{takes} {name!r}, which is not run on task {task.name!r}, so that no sweep "
-                f"chooses it there; add the task to the tasks of {name!r}, or set learning_rate."
+                f"a learning rate of {said} on task {task.name!r} is {rate}; it must be a number "
+                "above 0, such as 1.0e-6."
             )
+    if len(rates) > 1 and not owner.is_run_on(task):
+        yield (
+            f"{said} takes the learning rate of {owner.name!r}, which is not run on task "
+            f"{task.name!r}, so that no sweep chooses it there; add the task to the tasks of "
+            f"{owner.name!r}, or set learning_rate."
+        )
+    if len(rates) > 1 and not task.validation:
+        yield (
+            f"task {task.name!r} has no validation split on which the sweep could choose the "
+            f"learning rate of {row.name}; name one under validation, or set learning_rate."
+        )
 
 
-def _of_task(comparison: Comparison, task: TaskRow) -> Iterator[str]:
-    said = f"task {task.name!r}"
-    both = set(task.splits) & set(task.validation)
+def _of_task(task: TaskRow) -> Iterator[str]:
+    said, both = f"task {task.name!r}", set(task.splits) & set(task.validation)
     if both:
         yield (
             f"{said} chooses learning rates on {', '.join(both)}, which it also reports; validate "
@@ -165,20 +161,11 @@ def _of_task(comparison: Comparison, task: TaskRow) -> Iterator[str]:
         )
     if not task.splits:
         yield f"{said} reports no splits; name one under splits."
-    for name, problems in {**task.splits, **task.validation}.items():
-        if problems is not None and problems < 1:
-            yield f"{said} has {problems} problems of {name}; give a number above 0, or null for all."
-    for row in comparison.methods.values():
-        swept = row.is_run_on(task) and len(comparison.rates(task, row)) > 1
-        if swept and not task.validation:
-            yield (
-                f"{said} has no validation split on which the sweep could choose the learning rate "
-                f"of {row.name}; name one under validation, or set learning_rate."
-            )
 
 
-def _none_of(name: str, what: str, known: Sequence[str] | dict[str, Any]) -> str:
-    return f"{name!r}, which is none of the {what} ({', '.join(known)})."
+def _none_of(said: str, name: str, what: str, known: Iterable[str]) -> Iterator[str]:
+    if name not in known:
+        yield f"{said} {name!r}, which is none of the {what} ({', '.join(known)})."
 
 
 def _twice(values: Sequence[Any], what: str) -> Iterator[str]:

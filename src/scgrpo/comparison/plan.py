@@ -1,12 +1,13 @@
 """Which steps a comparison takes: those that are known now, and those that its sweeps decide."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
 from scgrpo.comparison.jobs import Job, run_jobs
 from scgrpo.comparison.steps import Build, Evaluation, Training
+from scgrpo.evaluation.kept import kept_records
 from scgrpo.evaluation.metrics import avg_at_k
+from scgrpo.mistakes import ConfigError
 
 Step = Build | Training | Evaluation
 
@@ -37,14 +38,18 @@ def check(comparison: Comparison) -> None:
     Raises:
         ValueError: naming step or file, key, value and the cure.
     """
-    first = [Build(comparison, name) for name in comparison.models], base_evaluations(comparison)
     sweeps, runs = sweep_runs(comparison), possible_runs(comparison)
+    builds = [Build(comparison, name) for name in comparison.models]
+    bases = base_evaluations(comparison)
     # Seed and learning rate are all that the runs of a method on a task differ in.
     alike = {(run.task.name, run.method.name): run for run in runs}.values()
     validations = [e for run in {r.task.name: r for r in sweeps}.values() for e in run.evaluations]
-    for step in chain(*first, alike, validations):
-        step.check()
-    for step in chain(*first, with_evaluations([*sweeps, *runs])):
+    for step in (*builds, *alike, *bases, *validations):
+        try:
+            step.check()
+        except ValueError as error:
+            raise ConfigError(f"{step.name} cannot be: {error}") from error
+    for step in (*builds, *bases, *with_evaluations([*sweeps, *runs])):
         step.refuse_others()
 
 
@@ -137,6 +142,6 @@ def validation_scores(
     for run in sweep_runs(comparison):
         own = (run.task, run.method) == (task, method)
         if own and all(step.is_done() for step in run.evaluations):
-            found = [avg_at_k(step.found.rewards_PK) for step in run.evaluations]
+            found = [avg_at_k(kept_records(step.records).rewards_PK) for step in run.evaluations]
             scores.setdefault(run.learning_rate, []).append(sum(found) / len(found))
     return {rate: sum(values) / len(values) for rate, values in scores.items()}

@@ -14,17 +14,21 @@ import yaml
 
 from scgrpo.comparison.config import BASE, Comparison, MethodRow, TaskRow
 from scgrpo.comparison.jobs import Job
+from scgrpo.embedded.check import check_recipe, refuse_other_base
 from scgrpo.embedded.recipe import Recipe
-from scgrpo.evaluation.kept import Kept, kept_records, refuse_other_records
+from scgrpo.evaluation.kept import kept_records, refuse_other_records
 from scgrpo.evaluation.prepare import find_task
 from scgrpo.evaluation.request import EvaluationRequest
 from scgrpo.files import write_atomically
-from scgrpo.mistakes import ConfigError
 from scgrpo.runs.check import check_run
 from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
 from scgrpo.runs.run import refuse_other_run
+from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
 from scgrpo.tasks.base import check_split
+
+NAMED = ("model", "teacher_model")
+"""Keys of a run that may name a model that is built."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,195 @@ class Build:
     def name(self) -> str:
         return f"build {self.model}"
 
-    def check(self) -> Recipe:
-        return build(Recipe, self.comparison.models[self.model], f"models {self.model!r}")
+    @property
+    def recipe(self) -> Recipe:
+        options = {"output": Path(self.comparison.path_of(self.model))}
+        options |= self.comparison.models[self.model]
+        return build(Recipe, options, f"models {self.model!r}")
+
+    def check(self) -> None:
+        check_recipe(self.recipe)
 
     def refuse_others(self) -> None:
         if self.is_done():
-            self.check().refuse_other(self.comparison.model_folder(self.model))
+            refuse_other_base(self.recipe)
 
     def is_done(self) -> bool:
-        return (self.comparison.model_folder(self.model) / "recipe.json").exists()
+        return (self.recipe.output / "recipe.json").exists()
 
     def job(self) -> Job:
-        folder, options = self.comparison.model_folder(self.model), self.check_flags
-        arguments = ["build-base", str(self.folder), *_flags(self.comparison.models[self.model])]
+        flags = _flags(self.comparison.models[self.model])
+        arguments = ["build-base", str(self.recipe.output), *flags]
         return Job(self.name, arguments, self.comparison.log(self.name))
+
+
+@dataclass(frozen=True)
+class Training:
+    """One method on one task with one seed and learning rate."""
+
+    comparison: Comparison
+    task: TaskRow
+    method: MethodRow
+    seed: int
+    learning_rate: float
+    splits: Mapping[str, int | None]
+    """On which it is evaluated, and the problems of each."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.task.name}/{self.method.name}/lr{self.learning_rate:g}-s{self.seed}"
+
+    @property
+    def name(self) -> str:
+        return f"train {self.label}"
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.comparison.folder / self.label)
+
+    @property
+    def file(self) -> Path:
+        """YAML from which the run is read."""
+        return self.folder.path.with_name(f"{self.folder.path.name}.yaml")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Keys of the run's YAML."""
+        comparison, path = self.comparison, self.folder.path
+        settings = {"model": self.task.model} | comparison.settings_of(self.task, self.method)
+        named = [key for key in NAMED if key in settings]
+        return {
+            "preset": self.method.preset or self.method.name,
+            "task": self.task.task,
+            "task_options": self.task.options,
+            "output_dir": str(path.parent),
+            "name": path.name,
+            **settings,
+            **{key: comparison.path_of(settings[key]) for key in named},
+            # What the run's name says.
+            "seed": self.seed,
+            "learning_rate": self.learning_rate,
+        }
+
+    @property
+    def config(self) -> RunConfig:
+        return run_config_of(self.values, f"run {self.label}")
+
+    @property
+    def after(self) -> list[str]:
+        """Names of the builds that it waits for."""
+        return self.comparison.builds_of([self.values.get(key) for key in NAMED])
+
+    @property
+    def evaluations(self) -> "list[Evaluation]":
+        return [Evaluation(self.comparison, self.task, self, *s) for s in self.splits.items()]
+
+    def check(self) -> None:
+        check_run(self.config)
+
+    def refuse_others(self) -> None:
+        if self.folder.is_begun:
+            refuse_other_run(self.config, self.folder)
+
+    def is_done(self) -> bool:
+        return (self.folder.model / "config.json").exists()
+
+    def job(self) -> Job:
+        write_atomically(self.file, yaml.safe_dump(self.values, sort_keys=False))
+        arguments = ["train", "--config", str(self.file)]
+        log, launcher = self.comparison.log(self.label), self.comparison.launcher
+        return Job(self.name, arguments, log, self.after, launcher)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Samples of a model on a split of a task."""
+
+    comparison: Comparison
+    task: TaskRow
+    run: Training | None
+    """None for the untrained model."""
+    split: str
+    """Of the task, or `task/split` of another."""
+    problems: int | None
+
+    @property
+    def label(self) -> str:
+        return self.run.label if self.run else f"{self.task.name}/{BASE}"
+
+    @property
+    def name(self) -> str:
+        return f"evaluate {self.label}/{self.split}"
+
+    @property
+    def records(self) -> Path:
+        name = f"{self.split.replace('/', '_')}.jsonl"
+        return self.comparison.folder / self.label / "records" / name
+
+    @property
+    def note(self) -> Path:
+        """File beside the records with what was asked when they were done."""
+        return self.records.with_suffix(".asked.yaml")
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is asked for, by the names of `EvaluationRequest`."""
+        comparison, task = self.comparison, self.task
+        other, _, split = self.split.rpartition("/")
+        path = str(self.run.folder.path) if self.run else comparison.path_of(task.model)
+        return {
+            "model": path,
+            "k": comparison.k,
+            "task": other or task.task,
+            "task_options": task.evaluation_options.get(other, {}) if other else task.options,
+            "split": split,
+            "limit": self.problems,
+            "seed": comparison.seed,
+            "output": str(self.records),
+            **comparison.evaluation,
+        }
+
+    @property
+    def request(self) -> EvaluationRequest:
+        return build(EvaluationRequest, self.values, "evaluation")
+
+    def check(self) -> None:
+        request = self.request
+        request.check()
+        check_split(find_task(request.task, request.options_of_task), str(request.split))
+
+    def refuse_others(self) -> None:
+        if self.records.exists():
+            # The folder of a run may have moved.
+            refuse_other_records(self.records, self.request, moved=self.run is not None)
+
+    def is_done(self) -> bool:
+        """Whether the records are there, with all problems and samples that are asked for."""
+        if not self.records.exists():
+            return False
+        problems, k = kept_records(self.records).rewards_PK.shape
+        # A split may have fewer problems than are asked for.
+        noted = read_mapping_file(self.note, "note") if self.note.exists() else {}
+        whole = (noted.get("k"), noted.get("limit", 0)) == (k, self.problems)
+        return k == self.comparison.k and (problems == self.problems or whole)
+
+    def job(self) -> Job:
+        asked = self.values
+        model, k = asked.pop("model"), str(asked.pop("k"))
+        after = [self.run.name] if self.run else self.comparison.builds_of([model])
+        arguments = ["evaluate", model, "-k", k, *_flags(asked)]
+        log = self.comparison.log(self.name)
+        return Job(self.name, arguments, log, after, done=self.write_note)
+
+    def write_note(self) -> None:
+        write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
+
+
+def _flags(values: Mapping[str, Any]) -> list[str]:
+    """`--key value` for each, mappings as JSON, null left out."""
+    pairs = (
+        (f"--{name.replace('_', '-')}", json.dumps(v) if isinstance(v, dict) else str(v))
+        for name, v in values.items()
+        if v is not None
+    )
+    return [text for pair in pairs for text in pair]

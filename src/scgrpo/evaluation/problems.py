@@ -58,6 +58,8 @@ class Settings:
             return
         wanted = self.record()
         for spec in fields(self):
+            if spec.name == "engine_options" and self.engine != "openai":
+                continue  # of vLLM, noted only
             values = record.get(spec.name), wanted.get(spec.name)
             if values[0] != values[1]:
                 found, asked = ("none" if value is None else repr(value) for value in values)

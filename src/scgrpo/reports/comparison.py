@@ -17,7 +17,7 @@ from scgrpo.reports.page import _asset, _embeddable, _template
 CURVES = {"reward": ("Training reward", SMOOTHED), "entropy": ("Entropy", "nats per token")}
 
 
-def write_comparison.rows_file: Path, output: Path, machine: str) -> Path:
+def write_comparison(results_file: Path, output: Path, machine: str) -> Path:
     """Write the page of a comparison.
 
     Args:

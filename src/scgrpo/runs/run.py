@@ -200,24 +200,33 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
+def refuse_other_run(config: RunConfig, folder: RunFolder) -> None:
+    """Refuse a folder whose run was begun with another config.
+
+    Raises:
+        ValueError: naming each key that differs, both values and the cure.
+    """
     before = folder.read_config()
     if before is None:
         return
-    if not resuming:
-        if config.resume == "never":
-            raise ValueError(
-                f"{folder.path} holds a run already; choose another name, remove the folder, or "
-                "set resume=auto."
-            )
-        return
-    now, then = _flat(asdict(config)), _flat(before["run"])
+    # A run of an earlier version lacks the keys that came later, and had their defaults.
+    now, then = _flat(asdict(config)), _flat(asdict(RunConfig()) | before["run"])
     changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
     if changed:
         difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
         raise ValueError(
-            f"{folder.path} was begun with another config ({difference}); choose another name, or "
-            "restore these keys to resume it."
+            f"{folder.path} was begun with another config ({difference}); restore these keys to "
+            "go on with it, choose another folder, or delete this one."
+        )
+
+
+def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
+    if resuming:
+        refuse_other_run(config, folder)
+    elif config.resume == "never" and folder.read_config() is not None:
+        raise ValueError(
+            f"{folder.path} holds a run already; choose another name, remove the folder, or "
+            "set resume=auto."
         )
 
 
