@@ -9,6 +9,7 @@ import typer
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
 from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
 from scgrpo.cli.options import asking_for
+from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.request import EvaluationRequest
 
 app = typer.Typer(
@@ -20,8 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,7 +48,7 @@ def demo(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer steps of each method.")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path(
         "runs/demo"
     ),
@@ -209,20 +208,8 @@ def report(
 
 @app.command("build-base")
 @guarded
-def build_base(
-    output: Annotated[Path, typer.Argument(help="Folder for the model and its tokenizer.")],
-    task: Annotated[str, typer.Option(help="synthetic, or lookup for the agent.")] = "synthetic",
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps; those of the shipped base.")
-    ] = None,
-    seed: Seed = 0,
-    width: Annotated[int, typer.Option(min=8, help="Hidden size, a multiple of 8.")] = 96,
-    layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 3,
-    task_options: Annotated[
-        str, typer.Option(help="Dials of the task, as YAML: '{routine: 0.7}'.")
-    ] = "{}",
-    corpus_options: Annotated[str, typer.Option(help="How the corpus is written, as YAML.")] = "{}",
-) -> None:
+@asking_for(BaseRequest)
+def build_base(request: BaseRequest) -> None:
     """Train a tiny base model again, from scratch, as it ships with the package.
 
     For example: scgrpo build-base my-base --task-options '{routine: 0.7}', a larger one as
@@ -231,7 +218,7 @@ def build_base(
     """
     from scgrpo.cli.base import run_build
 
-    run_build(output, task, steps, seed, width, layers, task_options, corpus_options)
+    run_build(request)
 
 
 def main() -> None:

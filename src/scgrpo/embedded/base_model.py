@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
+from scgrpo.embedded.request import HEADS, BaseRequest
 from scgrpo.files import write_atomically
 from scgrpo.tasks.lookup import corpus as lookup
 from scgrpo.tasks.lookup import tokenizer as lookup_tokenizer
@@ -80,11 +81,11 @@ def build_base(
     options: Any = None,
     corpus: Any = None,
     *,
-    task: str = "synthetic",
+    task: str = BaseRequest.task,
     steps: int | None = None,
-    seed: int = 0,
-    width: int = 96,
-    layers: int = 3,
+    seed: int = BaseRequest.seed,
+    width: int = BaseRequest.width,
+    layers: int = BaseRequest.layers,
     progress: Progress | None = None,
 ) -> Path:
     """Train a base from scratch; the same arguments on the same machine give the same weights.
@@ -145,15 +146,14 @@ def build_base(
 
 
 def _new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Qwen3ForCausalLM:
-    heads = 4
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        head_dim=width // heads,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        head_dim=width // HEADS,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,

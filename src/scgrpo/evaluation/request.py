@@ -109,8 +109,8 @@ class EvaluationRequest:
     engine_options: dict[str, Any] = field(
         default_factory=dict,
         metadata=_told(
-            "vllm: arguments of vllm.LLM; openai: further fields of each request, null leaves one out; "
-            "as YAML: '{max_model_len: 16384}'.",
+            "vllm: arguments of vllm.LLM; openai: further fields of each request, null leaves one "
+            "out; as YAML: '{max_model_len: 16384}'.",
             panel=ENGINE,
         ),
     )
