@@ -1,18 +1,19 @@
 """A comparison: what is refused, which commands it takes, and numbers worked by hand."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from scgrpo.comparison import plan, results
-from scgrpo.comparison.config import load_comparison
-from scgrpo.comparison.table import markdown
+from scgrpo.comparison import collect, plan, rows
+from scgrpo.comparison.load import load_comparison
 from scgrpo.evaluation.metrics import avg_at_k
 from scgrpo.evaluation.seeds import seeded_difference, seeded_interval
 from scgrpo.reports.comparison import write_comparison
+from scgrpo.reports.table import markdown
 from tests.reports.test_report import page_data
 
 MATRIX = {
@@ -61,7 +62,8 @@ def validate(comparison, scores):
     for run in plan.sweep_runs(comparison):
         score = scores[run.method.name, run.learning_rate]
         row = [1.0, 0.0] if score == 0.5 else [score, score]
-        write_records(run.records("validation"), [row, row], "validation")
+        (step,) = run.evaluations
+        write_records(step.records, [row, row], "validation")
 
 
 SCORES = {
@@ -71,17 +73,18 @@ SCORES = {
 
 def test_steps_and_what_they_wait_for(tmp_path):
     comparison = load(tmp_path)
-    first = [*plan.model_steps(comparison), *plan.sweep_steps(comparison)]
-    names = [step.name for step in first]
+    steps = plan.next_steps(comparison, set())
+    names = [step.name for step in steps]
     assert names[:2] == ["build teacher", "evaluate sums/base/heldout"]
     assert names[2:4] == [
         "train sums/grpo/lr0.0001-s100", "evaluate sums/grpo/lr0.0001-s100/validation"
     ]  # fmt: skip
-    assert len(names) == 2 + 2 * 4  # two swept methods, two rates, train and validate
-    assert first[3].after == ("train sums/grpo/lr0.0001-s100",)
-    # Only the method with a fixed learning rate is known before the sweep.
-    (train, evaluate) = plan.main_steps(comparison, set())
-    assert train.name == "train sums/opd/lr0.0003-s0" and train.after == ("build teacher",)
+    # Two swept methods, two rates, train and validate; only the method with a fixed learning rate
+    # is known before the sweep.
+    assert len(names) == 2 + 2 * 4 + 2
+    assert steps[3].job().after == ["train sums/grpo/lr0.0001-s100"]
+    (train, evaluate) = (step.job() for step in steps[-2:])
+    assert train.name == "train sums/opd/lr0.0003-s0" and train.after == ["build teacher"]
     assert evaluate.arguments[evaluate.arguments.index("--limit") + 1] == "2"
 
 
@@ -94,7 +97,7 @@ def test_each_method_gets_the_rate_that_validates_best(tmp_path):
     }
     # Of equal scores the smaller one; the ablation follows its parent.
     assert chosen == {"grpo": 2e-4, "sc-grpo": 1e-4, "sc-grpo-p50": 1e-4, "opd": 3e-4}
-    names = [run.name for run in plan.main_runs(comparison)]
+    names = [run.label for run in plan.main_runs(comparison)]
     assert names == [
         "sums/grpo/lr0.0002-s0", "sums/grpo/lr0.0002-s1", "sums/sc-grpo/lr0.0001-s4",
         "sums/sc-grpo-p50/lr0.0001-s0", "sums/opd/lr0.0003-s0",
@@ -104,30 +107,31 @@ def test_each_method_gets_the_rate_that_validates_best(tmp_path):
 def test_a_method_waits_for_all_of_its_sweep(tmp_path):
     comparison = load(tmp_path)
     validate(comparison, SCORES)
-    late = next(r for r in plan.sweep_runs(comparison) if r.name == "sums/grpo/lr0.0002-s100")
-    late.records("validation").unlink()
-    names = {step.name for step in plan.main_steps(comparison, set())}
-    assert not any(name.startswith("train sums/grpo/") for name in names)
+    late = next(r for r in plan.sweep_runs(comparison) if r.label == "sums/grpo/lr0.0002-s100")
+    late.evaluations[0].records.unlink()
+    reported = re.compile("train sums/grpo/.*-s[01]")
+    names = {step.name for step in plan.next_steps(comparison, set())}
+    assert not any(reported.fullmatch(name) for name in names)
     assert "train sums/sc-grpo/lr0.0001-s4" in names
     # One that failed is settled too: the other rate is taken.
-    failed = {f"evaluate {late.name}/validation"}
-    assert "train sums/grpo/lr0.0001-s0" in {s.name for s in plan.main_steps(comparison, failed)}
+    failed = {f"evaluate {late.label}/validation"}
+    assert "train sums/grpo/lr0.0001-s0" in {s.name for s in plan.next_steps(comparison, failed)}
 
 
 def test_configs_of_the_runs(tmp_path):
     comparison = load(tmp_path)
     validate(comparison, SCORES)
-    plan.main_steps(comparison, set())
     run = next(r for r in plan.main_runs(comparison) if r.method.name == "opd")
-    written = yaml.safe_load(run.config_file.read_text())
-    assert run.config_file.name == "lr0.0003-s0.yaml"
+    run.job()
+    written = yaml.safe_load(run.file.read_text())
+    assert run.file.name == "lr0.0003-s0.yaml"
     assert written["teacher_model"] == str(tmp_path / "out" / "models" / "teacher")
     assert (written["preset"], written["task_options"], written["max_steps"]) == (
         "opd",
         {"steps": 2},
         3,
     )
-    files = {r.config_file for r in plan.main_runs(comparison)}
+    files = {r.file for r in plan.main_runs(comparison)}
     assert len(files) == len(plan.main_runs(comparison))
 
 
@@ -142,12 +146,14 @@ def test_evaluation_on_another_task_and_a_launcher(tmp_path):
     comparison = load(
         tmp_path, tasks=tasks, launcher="accelerate launch", evaluation={"engine": "vllm"}
     )
-    train, evaluate = plan.main_steps(comparison, set())
+    steps = plan.next_steps(comparison, set())
+    (evaluation,) = (step for step in steps if step.name.startswith("evaluate math/opd"))
+    train, evaluate = evaluation.run.job(), evaluation.job()
     assert train.launcher == "accelerate launch" and evaluate.launcher == ""
     flags = dict(zip(evaluate.arguments[4::2], evaluate.arguments[5::2], strict=True))
     assert (flags["--task"], flags["--split"], flags["--engine"]) == ("aime24", "test", "vllm")
     assert flags["--task-options"] == '{"data": "x"}' and "--limit" not in flags
-    assert evaluate.done.name == "aime24_test.jsonl"
+    assert evaluation.records.name == "aime24_test.jsonl"
 
 
 def test_name_config_and_sweep_agree_on_the_learning_rate(tmp_path):
@@ -162,8 +168,8 @@ def test_name_config_and_sweep_agree_on_the_learning_rate(tmp_path):
     comparison = load(tmp_path, methods=methods, tasks=tasks, models={})
     assert plan.sweep_runs(comparison) == []
     runs = plan.main_runs(comparison)
-    assert [run.config["learning_rate"] for run in runs] == [3e-5, 4e-5, 5e-5, 5e-5]
-    assert [run.name for run in runs] == [
+    assert [run.values["learning_rate"] for run in runs] == [3e-5, 4e-5, 5e-5, 5e-5]
+    assert [run.label for run in runs] == [
         "sums/grpo/lr3e-05-s0", "sums/dapo/lr4e-05-s0", "sums/sc-grpo/lr5e-05-s0",
         "sums/sc-grpo-p50/lr5e-05-s0",
     ]  # fmt: skip
@@ -173,7 +179,7 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
     methods = {"grpo": {"seeds": 1}}
     comparison = load(tmp_path, methods=methods, sweep={"learning_rates": [1e-6]}, models={})
     assert plan.sweep_runs(comparison) == []
-    assert [run.name for run in plan.main_runs(comparison)] == ["sums/grpo/lr1e-06-s0"]
+    assert [run.label for run in plan.main_runs(comparison)] == ["sums/grpo/lr1e-06-s0"]
 
 
 @pytest.mark.parametrize(
@@ -192,10 +198,13 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
         ({"settings": {"name": "x"}}, "name stands in settings; take it out there: a run is named"),
         ({"settings": {"task": "lookup"}}, "task stands in settings; .* in the task's row"),
         ({"settings": {"trainer": {"seed": 7}}}, "trainer stands in settings"),
-        ({"settings": {"learning_rate": "fast"}}, "learning_rate in settings is 'fast'; it must"),
+        (
+            {"settings": {"learning_rate": "fast"}},
+            r"learning_rate is 'fast' \(settings\); it must be a number",
+        ),
         (
             {"sweep": {"learning_rates": [1e-4, 0]}},
-            "a learning rate of the sweep is 0; it must be a number",
+            "a learning rate of method 'grpo' .* is 0; it must be a number above 0",
         ),
         (
             {"methods": {"grpo": {"learning_rate": 1e-4, "settings": {"learning_rate": 2e-4}}}},
@@ -203,10 +212,13 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
         ),
         ({"methods": {}}, "names no methods"),
         ({"tasks": None}, "names no tasks"),
-        ({"metods": 1}, "unknown key 'metods' in .*; did you mean 'methods'"),
-        ({"methods": {"grop": {}}}, "has no preset 'grop'; did you mean 'grpo'"),
+        ({"metods": 1}, "unknown key 'metods' .*; did you mean 'methods'"),
+        (
+            {"methods": {"grop": {}}, "baseline": "grop"},
+            "train sums/grop/.* cannot be: unknown preset 'grop'; did you mean 'grpo'",
+        ),
         ({"methods": {"grpo": {"seeds": 0}}}, "has no seeds; give a number above 0"),
-        ({"methods": {"grpo": {"sedes": 1}}}, "unknown key 'sedes' in methods 'grpo'"),
+        ({"methods": {"grpo": {"sedes": 1}}}, r"unknown key 'sedes' \(methods 'grpo' of"),
         ({"methods": {"grpo": {"learning_rate_of": "x"}}}, "of 'x', which is none of the methods"),
         ({"methods": {"grpo": {"tasks": ["x"]}}}, "is run on task 'x', which is none of the tasks"),
         ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
@@ -229,32 +241,38 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
             "'sums' has no validation split on which the sweep .* of grpo; name one",
         ),
         ({"tasks": {"sums": {"splits": {}}}}, "'sums' reports no splits"),
-        ({"tasks": {"sums": {"splits": {"a": 0}}}}, "'sums' has 0 problems of a; give a number"),
+        (
+            {"tasks": {"sums": {"splits": {"a": 0}}}},
+            "evaluate sums/base/a cannot be: limit is 0; it must be at least 1",
+        ),
         ({"tasks": {"models": {}}}, "a task cannot be called 'models'"),
         ({"tasks": {"a/b": {}}}, "a task cannot be called 'a/b'"),
         ({"methods": {"base": {"preset": "grpo"}}}, "a method cannot be called 'base', which is"),
         ({"methods": {"grpo": {"seeds": [0, 0]}}}, r"seeds of method 'grpo' are \[0, 0\]; name 0"),
-        ({"methods": {"grpo": {"seeds": "3"}}}, "seeds of methods 'grpo' .* is '3'; it must be a"),
-        ({"methods": {"grpo": {"seeds": True}}}, "seeds of .* is True; it must be a whole number"),
-        ({"methods": {"grpo": {"settings": None}}}, "settings of .* is null; it must be a mapping"),
+        ({"methods": {"grpo": {"seeds": "3"}}}, "seeds is '3' .methods 'grpo' of .*; it must be a"),
+        ({"methods": {"grpo": {"seeds": True}}}, "seeds is True .*; it must be a whole number"),
+        (
+            {"methods": {"grpo": {"settings": None}}},
+            "settings is null .methods 'grpo' of .*; it must be a mapping",
+        ),
         ({"methods": {"grpo": 3}}, "methods 'grpo' of .* is 3; write a mapping of keys"),
-        ({"k": 0}, "k is 0; give the samples of each problem"),
-        ({"k": "8"}, "k of .* is '8'; it must be a whole number"),
-        ({"settings": None}, r"settings of .* is null; it must be a mapping \({} for none\)"),
-        ({"sweep": 5}, "sweep of .* is 5; it must be a mapping of keys"),
-        ({"sweep": None}, "sweep of .* is null; it must be a mapping of keys"),
+        ({"k": 0}, "k is 0; it must be at least 1"),
+        ({"k": "8"}, "k is '8' .*; it must be a whole number"),
+        ({"settings": None}, "settings is null .*; it must be a mapping"),
+        ({"sweep": 5}, "sweep is 5 .*; it must be a mapping of keys"),
+        ({"sweep": None}, "sweep is null .*; it must be a mapping of keys"),
         (
             {"sweep": {"learning_rates": 1e-4}},
-            "learning_rates of sweep of .* is 0.0001; it must be",
+            "learning_rates is 0.0001 .sweep of .*; it must be a list of numbers",
         ),
         ({"sweep": {"learning_rates": [1, 2], "seeds": []}}, "the sweep has no seeds"),
         ({"sweep": {"learning_rates": [1, 1]}}, r"learning_rates of the sweep are \[1, 1\]"),
-        ({"models": {"teacher": 8}}, "models of .* must be a mapping, each value a mapping"),
+        ({"models": {"teacher": 8}}, "models is .* must be a mapping, each value a mapping"),
     ],
 )
 def test_what_cannot_be_compared(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        load(tmp_path, **changes)
+        plan.check(load(tmp_path, **changes))
 
 
 def test_an_ablation_needs_its_parent_where_it_is_run(tmp_path):
@@ -264,7 +282,7 @@ def test_an_ablation_needs_its_parent_where_it_is_run(tmp_path):
         "dapo": {"tasks": ["sums"], "learning_rate": 1e-4},
         "grpo+fkl": {"learning_rate_of": "dapo"},  # its rate is known where dapo is not run, too
     }
-    names = [run.name for run in plan.main_runs(load(tmp_path, tasks=tasks, methods=methods))]
+    names = [run.label for run in plan.main_runs(load(tmp_path, tasks=tasks, methods=methods))]
     assert "other/grpo+fkl/lr0.0001-s0" in names
     with pytest.raises(ValueError, match=r"of 'grpo', which is not run on task 'other'.*add the"):
         load(tmp_path, tasks=tasks, methods=methods | {"grpo+rkl": {"learning_rate_of": "grpo"}})
@@ -299,12 +317,12 @@ def finished(tmp_path):
     """The reported runs of three methods, evaluated; the ablation is not done yet."""
     comparison = load(tmp_path)
     validate(comparison, SCORES)
-    task = comparison.tasks["sums"]
     rewards = {"grpo": [[1, 0], [0, 0]], "sc-grpo": [[1, 1], [1, 0]], "opd": [[0, 0], [0, 0]]}
-    write_records(plan.base_records(comparison, task, "heldout"), [[0, 0], [1, 0]], "heldout")
+    (base,) = plan.base_evaluations(comparison)
+    write_records(base.records, [[0, 0], [1, 0]], "heldout")
     for run in plan.main_runs(comparison):
         if run.method.name in rewards:
-            write_records(run.records("heldout"), rewards[run.method.name], "heldout")
+            write_records(run.evaluations[0].records, rewards[run.method.name], "heldout")
             logged = [
                 {
                     "step": s,
@@ -316,12 +334,12 @@ def finished(tmp_path):
                 for s in (1, 2, 3)
             ]
             lines = "\n".join(map(json.dumps, logged))
-            (run.folder / "metrics.jsonl").write_text(lines + "\n")
+            run.folder.metrics.write_text(lines + "\n")
     return comparison
 
 
 def test_rows_by_hand(finished):
-    table = results.rows(results.read_results(results.write_results(finished)))
+    table = rows.rows(rows.read_results(collect.write_results(finished)))
     assert [(row.method, row.seeds, row.planned_seeds) for row in table] == [
         ("base", 1, 1), ("grpo", 2, 2), ("sc-grpo", 1, 1), ("opd", 1, 1)
     ]  # fmt: skip
@@ -337,10 +355,10 @@ def test_rows_by_hand(finished):
 
 
 def test_results_alone_make_table_and_page(finished, tmp_path):
-    path = results.write_results(finished)
-    found = results.read_results(path)
+    path = collect.write_results(finished)
+    found = rows.read_results(path)
     assert found["runs"][1]["curves"] == {"reward": [0.1, 0.2, 0.3]}
-    text = markdown(found, results.rows(found), "a machine")
+    text = markdown(found, rows.rows(found), "a machine")
     assert "| sc-grpo | 1 | 0.0001 | 0.750 [0.500, 1.000] | 1.000 [1.000, 1.000] " in text
     assert "**+0.500 [+0.500, +0.500]**" in text
     assert "| sums | grpo | 0.500 | 1.000 | 0.0002 |" in text
@@ -355,5 +373,19 @@ def test_other_files_are_no_results(tmp_path):
     for text in ("{}", "nothing"):
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(ValueError, match="holds no results of a comparison"):
-            results.read_results(tmp_path / "results.json")
+            rows.read_results(tmp_path / "results.json")
     assert not Path(tmp_path / "page.html").exists()
+
+
+def test_a_table_of_unequal_problems_is_refused():
+    run = {"task": "sums", "seed": 0, "learning_rate": 1e-4}
+    found = {
+        "baseline": "grpo", "k": 1, "groups": {"grpo": "", "dapo": ""}, "planned": {},
+        "tasks": {"sums": {"splits": {"heldout": 2}}},
+        "runs": [
+            run | {"method": "grpo", "rewards": {"heldout": [[1], [0]]}},
+            run | {"method": "dapo", "rewards": {"heldout": [[1], [0], [1]]}},
+        ],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"sums, heldout, dapo .* \(2 x 1 and 3 x 1\)"):
+        rows.rows(found)

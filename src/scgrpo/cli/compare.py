@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from scgrpo.cli.errors import Failure
 from scgrpo.cli.progress_text import duration
-from scgrpo.cli.quiet import quiet
 from scgrpo.comparison.collect import unfinished, write_results
 from scgrpo.comparison.config import Comparison
 from scgrpo.comparison.jobs import Job, cores
@@ -47,7 +46,6 @@ def run_matrix(
         Failure: naming what failed, after all else was done.
     """
     console = console or Console()
-    quiet()
     whole = load_comparison(path)
     comparison = whole.narrowed(only, tasks)
     check(whole)

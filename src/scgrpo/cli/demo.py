@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from scgrpo.cli.demo_view import RunView, difference_line, result_table
+from scgrpo.cli.errors import Failure
 from scgrpo.comparison.jobs import Job, cores, run_jobs
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k

@@ -14,8 +14,8 @@ import yaml
 
 from scgrpo.comparison.config import BASE, Comparison, MethodRow, TaskRow
 from scgrpo.comparison.jobs import Job
-from scgrpo.embedded.check import check_recipe, refuse_other_base
-from scgrpo.embedded.recipe import Recipe
+from scgrpo.embedded.kept import refuse_other_base
+from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.kept import kept_records, refuse_other_records
 from scgrpo.evaluation.prepare import find_task
 from scgrpo.evaluation.request import EvaluationRequest
@@ -43,24 +43,24 @@ class Build:
         return f"build {self.model}"
 
     @property
-    def recipe(self) -> Recipe:
+    def request(self) -> BaseRequest:
         options = {"output": Path(self.comparison.path_of(self.model))}
         options |= self.comparison.models[self.model]
-        return build(Recipe, options, f"models {self.model!r}")
+        return build(BaseRequest, options, f"models {self.model!r}")
 
     def check(self) -> None:
-        check_recipe(self.recipe)
+        self.request.check()
 
     def refuse_others(self) -> None:
         if self.is_done():
-            refuse_other_base(self.recipe)
+            refuse_other_base(self.request)
 
     def is_done(self) -> bool:
-        return (self.recipe.output / "recipe.json").exists()
+        return (self.request.output / "recipe.json").exists()
 
     def job(self) -> Job:
         flags = _flags(self.comparison.models[self.model])
-        arguments = ["build-base", str(self.recipe.output), *flags]
+        arguments = ["build-base", str(self.request.output), *flags]
         return Job(self.name, arguments, self.comparison.log(self.name))
 
 
@@ -191,6 +191,12 @@ class Evaluation:
         }
 
     @property
+    def after(self) -> list[str]:
+        if self.run:
+            return [self.run.name]
+        return self.comparison.builds_of([self.values["model"]])
+
+    @property
     def request(self) -> EvaluationRequest:
         return build(EvaluationRequest, self.values, "evaluation")
 
@@ -217,10 +223,9 @@ class Evaluation:
     def job(self) -> Job:
         asked = self.values
         model, k = asked.pop("model"), str(asked.pop("k"))
-        after = [self.run.name] if self.run else self.comparison.builds_of([model])
         arguments = ["evaluate", model, "-k", k, *_flags(asked)]
         log = self.comparison.log(self.name)
-        return Job(self.name, arguments, log, after, done=self.write_note)
+        return Job(self.name, arguments, log, self.after, done=self.write_note)
 
     def write_note(self) -> None:
         write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))

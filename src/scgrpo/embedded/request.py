@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from scgrpo.mistakes import ConfigError
+from scgrpo.mistakes import ConfigError, require_ranges
 from scgrpo.tasks import DEFAULT_TASK
 
 HEADS = 4
@@ -32,6 +32,15 @@ class BaseRequest:
     corpus_options: dict[str, Any] = field(
         default_factory=dict, metadata=_told("How the corpus is written, as YAML.")
     )
+
+    def check(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            ConfigError: for a number out of its range, and as `dials` does.
+        """
+        require_ranges(self)
+        self.dials()
 
     def dials(self) -> tuple[Any, Any]:
         """Options of the task and of its corpus.
