@@ -22,7 +22,7 @@ from scgrpo.evaluation.request import EvaluationRequest
 from scgrpo.files import write_atomically
 from scgrpo.runs.check import check_run
 from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
-from scgrpo.runs.run import refuse_other_run
+from scgrpo.runs.resuming import refuse_other_run
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
 from scgrpo.tasks.base import check_split

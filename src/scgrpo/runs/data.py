@@ -37,7 +37,7 @@ def load_source(config: RunConfig) -> Source:
         ValueError: for a data set without rows or columns, or a reward that cannot be imported.
     """
     if config.dataset is None:
-        return _task_source(config)
+        return _task_source(config, str(config.task_name))
     if config.task is not None:
         raise ValueError(
             f"both task={config.task!r} and dataset={config.dataset!r} are given; keep one."
@@ -45,8 +45,8 @@ def load_source(config: RunConfig) -> Source:
     return _dataset_source(config.dataset, config.reward)
 
 
-def _task_source(config: RunConfig) -> Source:
-    task = load_task(config.task or "synthetic", **config.task_options)
+def _task_source(config: RunConfig, name: str) -> Source:
+    task = load_task(name, **config.task_options)
     if task.training_split is None:
         raise ValueError(
             f"task {task.name!r} is a benchmark without a training split; train on another task "

@@ -1,49 +1,30 @@
 """One training run from its `RunConfig` to its run folder, resumed where it stopped."""
 
-import platform
-import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from scgrpo.embedded.loading import load_policy
-from scgrpo.presets import load_preset
-from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
+from scgrpo.runs.arguments import trainer_arguments
+from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
+from scgrpo.runs.describe import describe
+from scgrpo.runs.resuming import checkpoint_to_resume, step_of
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
-from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DataExhausted
 from scgrpo.trainer.rewards import RewardError
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
 INSPECTED_ROLLOUTS = 16
-MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
-"""Keys that a resumed run may have otherwise than when it was begun."""
-
-RUN_DEFAULTS: dict[str, Any] = {
-    "logging_steps": 1,
-    "logging_nan_inf_filter": False,
-    "report_to": "none",
-    "save_strategy": "steps",
-    "save_steps": 50,
-    "save_total_limit": 2,
-    "disable_tqdm": True,
-    "max_steps": 200,
-}
 
 
 def run_folder(config: RunConfig) -> RunFolder:
     """Where the run of this config lives."""
-    subject = config.task or (Path(config.dataset).stem if config.dataset else "synthetic")
-    name = config.name or f"{config.preset}-{subject}-s{config.seed}"
-    return RunFolder(Path(config.output_dir) / name)
+    return RunFolder(Path(config.output_dir) / config.folder_name)
 
 
 def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
@@ -63,9 +44,8 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     folder = run_folder(config)
     source = load_source(config)
     args = trainer_arguments(config, source, folder)
-    checkpoint = _checkpoint_to_resume(config, folder)
-    _check_same_run(config, folder, resuming=checkpoint is not None)
-    done = _step_of(checkpoint) if checkpoint else 0
+    checkpoint = checkpoint_to_resume(config, folder)
+    done = step_of(checkpoint)
     is_done = 0 < args.max_steps <= done
     if is_done and (folder.model / "config.json").exists():
         return folder.path
@@ -81,42 +61,6 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     if is_done or trainer.state.global_step >= trainer.state.max_steps:
         trainer.save_model(str(folder.model))
     return folder.path
-
-
-def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> SCGRPOConfig:
-    """The trainer's arguments: run defaults < task < preset < what the user wrote."""
-    fields = (
-        RUN_DEFAULTS
-        | {"bf16": torch.cuda.is_available(), "use_cpu": not torch.cuda.is_available()}
-        | {"guide": source.guide}
-        | source.trainer_defaults
-        | load_preset(config.preset)
-        | {"rollout_steps": config.rollout_steps, "seed": config.seed}
-        | config.trainer
-    )
-    return SCGRPOConfig(output_dir=str(folder.checkpoints), **fields)
-
-
-def describe(config: RunConfig, args: SCGRPOConfig) -> dict[str, Any]:
-    """Everything that the run is made of, as it stands in `config.yaml`."""
-    packages = ("scgrpo", "torch", "trl", "transformers", "accelerate", "datasets")
-    return {
-        "name": run_folder(config).path.name,
-        "method": {"preset": config.preset, **asdict(args.method)},
-        "run": asdict(config),
-        "task": config.task or config.dataset or "synthetic",
-        "model": config.model,
-        "seed": config.seed,
-        "trainer": _plain(args.to_dict()),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "git_commit": _git_commit(),
-        "machine": {
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-    }
 
 
 def _build_trainer(
@@ -141,13 +85,33 @@ def _build_trainer(
     trainer.rollout_sink = folder.write_rollouts if main else lambda step, records: None
     if config.eval_steps and source.evaluation:
         _refuse_sharded_evaluation(trainer)
-        trainer.add_callback(
-            EvaluationCallback(trainer, folder, source.evaluation, source.verify, config)
-        )
+        trainer.add_callback(_evaluation(trainer, config, source, folder))
     trainer.remove_callback(PrinterCallback)
     for callback in (RunFolderCallback(folder), *callbacks):
         trainer.add_callback(callback)
     return trainer
+
+
+def _evaluation(
+    trainer: SCGRPOTrainer, config: RunConfig, source: Source, folder: RunFolder
+) -> EvaluationCallback:
+    held_out = HeldOut(
+        source.evaluation,
+        source.verify,
+        every=config.eval_steps,
+        k=config.eval_k,
+        seed=config.seed,
+        temperature=trainer.temperature,
+        max_new_tokens=trainer.max_completion_length,
+        solve_threshold=trainer.args.solve_threshold,
+    )
+    host = Host(
+        lambda: trainer.accelerator.unwrap_model(trainer.model),
+        trainer._tokenizer,
+        trainer._log_train,
+        trainer.accelerator.wait_for_everyone,
+    )
+    return EvaluationCallback(held_out, host, folder)
 
 
 def _adapter(options: dict[str, Any]) -> Any:
@@ -180,73 +144,3 @@ def _train(trainer: SCGRPOTrainer, checkpoint: Path | None) -> None:
         if alone and trainer.state.global_step > 0:
             trainer._save_checkpoint(trainer.model, None)
         raise
-
-
-def _checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
-    if config.resume == "never":
-        return None
-    if config.resume == "auto":
-        return last_complete_checkpoint(folder.checkpoints)
-    path = Path(config.resume)
-    if not is_complete(path) or not path.name.rpartition("-")[2].isdigit():
-        raise ValueError(
-            f"resume is {config.resume!r}, which is no whole checkpoint; use auto, never, or a "
-            "folder checkpoint-N."
-        )
-    return path
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def refuse_other_run(config: RunConfig, folder: RunFolder) -> None:
-    """Refuse a folder whose run was begun with another config.
-
-    Raises:
-        ValueError: naming each key that differs, both values and the cure.
-    """
-    before = folder.read_config()
-    if before is None:
-        return
-    # A run of an earlier version lacks the keys that came later, and had their defaults.
-    now, then = _flat(asdict(config)), _flat(asdict(RunConfig()) | before["run"])
-    changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
-    if changed:
-        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
-        raise ValueError(
-            f"{folder.path} was begun with another config ({difference}); restore these keys to "
-            "go on with it, choose another folder, or delete this one."
-        )
-
-
-def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
-    if resuming:
-        refuse_other_run(config, folder)
-    elif config.resume == "never" and folder.read_config() is not None:
-        raise ValueError(
-            f"{folder.path} holds a run already; choose another name, remove the folder, or "
-            "set resume=auto."
-        )
-
-
-def _flat(run: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in run.items() if k != "trainer"} | run["trainer"]
-
-
-def _plain(value: Any) -> Any:
-    """The same value in types that YAML knows."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _git_commit() -> str | None:
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
