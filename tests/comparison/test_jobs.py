@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scgrpo.comparison import jobs as jobs_module
-from scgrpo.comparison.jobs import Job, last_words, run_jobs
+from scgrpo.comparison.jobs import Job, run_jobs
 
 
 def nothing(jobs: Any) -> None:
@@ -51,7 +51,7 @@ def test_interrupt_is_handed_on_once(script: Any) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run_jobs([patient], tick, poll=0.02)
-    assert last_words(patient.log) == "signals 1"
+    assert patient.words.startswith("signals 1 (all of it: ")
 
 
 def test_one_job_at_a_time_on_one_core(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:

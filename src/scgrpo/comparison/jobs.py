@@ -27,15 +27,14 @@ class Job:
     after: Sequence[str] = ()
     """Names of jobs that must have ended well before this one starts."""
     launcher: str = ""
-    """Command that takes `-m scgrpo.cli ...` in place of one Python process on one thread."""
+    """What takes `-m scgrpo.cli ...` in place of one Python process on one thread."""
     done: Callable[[], None] = lambda: None
     """Called once it has ended well."""
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
     code: int | None = None
     """Exit code, once `look` has seen the end."""
     seconds: float = 0.0
-    """That it took."""
-    _started: float = field(default=0.0, repr=False)
+    """That it took; until then the time of its start."""
 
     @property
     def running(self) -> bool:
@@ -43,13 +42,16 @@ class Job:
 
     @property
     def words(self) -> str:
-        """What it said of its end."""
-        return f"{last_words(self.log)} (all of it: {self.log})"
+        """The error in its log, or else its last line."""
+        lines = [line.strip() for line in self.log.read_text(errors="replace").split("\n")]
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        said = (errors or list(filter(None, lines)) or ["it said nothing"])[-1]
+        return f"{said} (all of it: {self.log})"
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C comes from us, and once."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._started = time.monotonic()
+        self.seconds = time.monotonic()
         threads = {} if self.launcher else {"OMP_NUM_THREADS": "1"}
         program = shlex.split(self.launcher) or [sys.executable]
         with self.log.open("w") as log:
@@ -65,28 +67,15 @@ class Job:
     def look(self) -> None:
         """See whether it is over."""
         if self.process is not None and self.code is None and not self.running:
-            self.code, self.seconds = self.process.returncode, time.monotonic() - self._started
+            self.code, self.seconds = self.process.returncode, time.monotonic() - self.seconds
             if self.code == 0:
                 self.done()
-
-    def signal(self, number: int) -> None:
-        if self.running and self.process is not None:
-            with suppress(ProcessLookupError):
-                self.process.send_signal(number)
-
-
-def last_words(log: Path) -> str:
-    """The error in a log, or else its last line."""
-    lines = [text.strip() for text in log.read_text(errors="replace").splitlines() if text.strip()]
-    errors = [text.removeprefix("error: ") for text in lines if text.startswith("error: ")]
-    return (errors or lines or ["it said nothing"])[-1]
 
 
 def cores() -> int:
     """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    known = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 @contextmanager
@@ -143,8 +132,8 @@ def run_jobs(
             if over != seen:
                 known, seen = [*known, *more(over)], over
                 continue
-            waiting = [j for j in known if j.process is None and j.name not in failed]
             unfinished = {job.name for job in known} - over
+            waiting = [j for j in known if j.process is None and j.name in unfinished]
             ready = [job for job in waiting if unfinished.isdisjoint(job.after)]
             free = (at_a_time or cores()) - sum(job.running for job in known)
             for job in ready[: max(free, 0)]:
@@ -155,10 +144,10 @@ def run_jobs(
             time.sleep(poll)
     except KeyboardInterrupt:
         announce("Interrupted: saving; Ctrl-C again stops at once.")
-        _interrupt(known)
+        _interrupt([job.process for job in known if job.process])
         raise
     finally:
-        _end(known)
+        _end([job.process for job in known if job.process])
 
 
 def _judge(jobs: Sequence[Job], failed: dict[str, str]) -> None:
@@ -172,24 +161,23 @@ def _judge(jobs: Sequence[Job], failed: dict[str, str]) -> None:
             failed[job.name] = f"left out, since {broken[0]} failed"
 
 
-def _interrupt(jobs: Sequence[Job]) -> None:
+def _interrupt(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
     """Hand on each Ctrl-C, the first of which lets a job save, and wait."""
-    while any(job.running for job in jobs):
-        for job in jobs:
-            job.signal(signal.SIGINT)
+    while any(process.poll() is None for process in processes):
+        for process in processes:
+            process.send_signal(signal.SIGINT)
         with suppress(KeyboardInterrupt):
-            while any(job.running for job in jobs):
+            while any(process.poll() is None for process in processes):
                 time.sleep(0.1)
 
 
-def _end(jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        job.signal(signal.SIGTERM)
-    for job in jobs:
-        if job.process is not None:
-            try:
-                job.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                with suppress(ProcessLookupError):
-                    os.killpg(job.process.pid, signal.SIGKILL)
-                job.process.wait()
+def _end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,6 +1,6 @@
 """Which steps a comparison takes: those that are known now, and those that its sweeps decide."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
 from scgrpo.comparison.jobs import Job, run_jobs
@@ -10,6 +10,27 @@ from scgrpo.evaluation.metrics import avg_at_k
 from scgrpo.mistakes import ConfigError
 
 Step = Build | Training | Evaluation
+
+
+def check(comparison: Comparison) -> None:
+    """Refuse what could not be made, and what is in the folder but was made otherwise.
+
+    All that may become part of the comparison counts, whichever learning rates are chosen.
+
+    Raises:
+        ValueError: naming step or file, key, value and the cure.
+    """
+    first = [Build(comparison, name) for name in comparison.models], base_evaluations(comparison)
+    runs = [*possible_runs(comparison), *sweep_runs(comparison)]
+    # Seed and learning rate are all that the runs of a method on a task differ in.
+    alike = {(run.task.name, run.method.name): run for run in runs}.values()
+    for step in (*first[0], *first[1], *_with_evaluations(alike)):
+        try:
+            step.check()
+        except ValueError as error:
+            raise ConfigError(f"{step.name} cannot be: {error}") from error
+    for step in (*first[0], *first[1], *_with_evaluations(runs)):
+        step.refuse_others()
 
 
 def run_missing(
@@ -30,78 +51,33 @@ def run_missing(
     return run_jobs([], tick, announce, more=more, at_a_time=at_a_time)
 
 
-def check(comparison: Comparison) -> None:
-    """Refuse what could not be made, and what is in the folder but was made otherwise.
-
-    All that may become part of the comparison counts, whichever learning rates are chosen.
-
-    Raises:
-        ValueError: naming step or file, key, value and the cure.
-    """
-    sweeps, runs = sweep_runs(comparison), possible_runs(comparison)
-    builds = [Build(comparison, name) for name in comparison.models]
-    bases = base_evaluations(comparison)
-    # Seed and learning rate are all that the runs of a method on a task differ in.
-    alike = {(run.task.name, run.method.name): run for run in runs}.values()
-    validations = [e for run in {r.task.name: r for r in sweeps}.values() for e in run.evaluations]
-    for step in (*builds, *alike, *bases, *validations):
-        try:
-            step.check()
-        except ValueError as error:
-            raise ConfigError(f"{step.name} cannot be: {error}") from error
-    for step in (*builds, *bases, *with_evaluations([*sweeps, *runs])):
-        step.refuse_others()
-
-
-def next_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
+def next_steps(comparison: Comparison, over: set[str]) -> list[Step]:
     """Steps that are known: all but the runs of methods whose sweep is still going on.
 
     Args:
         comparison: what is compared.
-        settled: names of the steps that are done or have failed.
+        over: names of the steps that were done now or have failed.
     """
-    sweeps = sweep_runs(comparison)
-    unsettled = {
-        (run.task.name, run.method.name)
-        for run in sweeps
-        for step in run.evaluations
-        if step.name not in settled and not step.is_done()
-    }
-    runs = [
-        run
-        for run in main_runs(comparison)
-        if (run.task.name, comparison.owner(run.method).name) not in unsettled
-    ]
-    bases = base_evaluations(comparison)
-    waited_for = {name for run in [*bases, *possible_runs(comparison)] for name in run.after}
+    runs = [*sweep_runs(comparison), *main_runs(comparison, over)]
+    steps = [*base_evaluations(comparison), *_with_evaluations(runs)]
     builds = [Build(comparison, name) for name in comparison.models]
-    needed = [step for step in builds if step.name in waited_for]
-    return [*needed, *bases, *with_evaluations([*sweeps, *runs])]
-
-
-def with_evaluations(runs: Sequence[Training]) -> list[Step]:
-    """Each run, followed by its evaluations."""
-    return [step for run in runs for step in (run, *run.evaluations)]
+    waited_for = {name for step in steps for name in step.after}
+    return [*(step for step in builds if step.name in waited_for), *steps]
 
 
 def base_evaluations(comparison: Comparison) -> list[Evaluation]:
     """Evaluations of the untrained models, one a task and split."""
+    tasks = comparison.tasks.values()
     return [
         Evaluation(comparison, task, None, *split)
-        for task in comparison.tasks.values()
+        for task in tasks
         for split in task.splits.items()
     ]
 
 
 def sweep_runs(comparison: Comparison) -> list[Training]:
     """Runs by which the methods that are swept get their learning rates."""
-    return [
-        Training(comparison, task, method, seed, rate, task.validation)
-        for task, method in comparison.pairs
-        if method is comparison.owner(method) and len(comparison.rates(task, method)) > 1
-        for rate in comparison.sweep.learning_rates
-        for seed in comparison.sweep.seeds
-    ]
+    return [run for pair in comparison.pairs for run in _sweep_of(comparison, *pair)]
 
 
 def possible_runs(comparison: Comparison) -> list[Training]:
@@ -114,12 +90,23 @@ def possible_runs(comparison: Comparison) -> list[Training]:
     ]
 
 
-def main_runs(comparison: Comparison) -> list[Training]:
-    """The reported runs of all methods whose learning rate is known."""
-    chosen = {
-        (task.name, method.name): learning_rate(comparison, task, method)
-        for task, method in comparison.pairs
-    }
+def main_runs(comparison: Comparison, over: set[str] | None = None) -> list[Training]:
+    """The reported runs of all methods whose learning rate is known.
+
+    Args:
+        comparison: what is compared.
+        over: names of the steps that were done now or have failed; where it is given, a sweep must
+            have come to its end.
+    """
+    chosen = {}
+    for task, method in comparison.pairs:
+        sweep = _sweep_of(comparison, task, comparison.owner(method))
+        waits = over is not None and any(
+            step.name not in over and not step.is_done()
+            for run in sweep
+            for step in run.evaluations
+        )
+        chosen[task.name, method.name] = None if waits else learning_rate(comparison, task, method)
     runs = possible_runs(comparison)
     return [run for run in runs if run.learning_rate == chosen[run.task.name, run.method.name]]
 
@@ -129,7 +116,7 @@ def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> f
     rates = comparison.rates(task, method)
     if len(rates) == 1:
         return rates[0]
-    scores = validation_scores(comparison, task, comparison.owner(method))
+    scores = validation_scores(comparison, task, method)
     # Of equal scores the smaller learning rate is the safer one.
     return min(scores, key=lambda rate: (-scores[rate], rate)) if scores else None
 
@@ -139,9 +126,21 @@ def validation_scores(
 ) -> dict[float, float]:
     """Mean Avg@k on the validation splits by learning rate, as far as it was evaluated."""
     scores: dict[float, list[float]] = {}
-    for run in sweep_runs(comparison):
-        own = (run.task, run.method) == (task, method)
-        if own and all(step.is_done() for step in run.evaluations):
+    for run in _sweep_of(comparison, task, comparison.owner(method)):
+        if all(step.is_done() for step in run.evaluations):
             found = [avg_at_k(kept_records(step.records).rewards_PK) for step in run.evaluations]
             scores.setdefault(run.learning_rate, []).append(sum(found) / len(found))
     return {rate: sum(values) / len(values) for rate, values in scores.items()}
+
+
+def _sweep_of(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[Training]:
+    swept = method.learning_rate_of is None and len(comparison.rates(task, method)) > 1
+    return [
+        Training(comparison, task, method, seed, rate, task.validation)
+        for rate in (comparison.sweep.learning_rates if swept else ())
+        for seed in comparison.sweep.seeds
+    ]
+
+
+def _with_evaluations(runs: Iterable[Training]) -> list[Step]:
+    return [step for run in runs for step in (run, *run.evaluations)]

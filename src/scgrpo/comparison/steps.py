@@ -45,8 +45,11 @@ class Build:
     @property
     def request(self) -> BaseRequest:
         options = {"output": Path(self.comparison.path_of(self.model))}
-        options |= self.comparison.models[self.model]
-        return build(BaseRequest, options, f"models {self.model!r}")
+        return build(BaseRequest, options | self.options, f"models {self.model!r}")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return self.comparison.models[self.model]
 
     def check(self) -> None:
         self.request.check()
@@ -59,9 +62,8 @@ class Build:
         return (self.request.output / "recipe.json").exists()
 
     def job(self) -> Job:
-        flags = _flags(self.comparison.models[self.model])
-        arguments = ["build-base", str(self.request.output), *flags]
-        return Job(self.name, arguments, self.comparison.log(self.name))
+        command = ["build-base", self.comparison.path_of(self.model), *_flags(self.options)]
+        return Job(self.name, command, self.comparison.log(self.name))
 
 
 @dataclass(frozen=True)
@@ -95,19 +97,16 @@ class Training:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Keys of the run's YAML."""
+        """Keys of the run's YAML; name and folder say its seed and learning rate."""
         comparison, path = self.comparison, self.folder.path
         settings = {"model": self.task.model} | comparison.settings_of(self.task, self.method)
-        named = [key for key in NAMED if key in settings]
         return {
             "preset": self.method.preset or self.method.name,
             "task": self.task.task,
             "task_options": self.task.options,
             "output_dir": str(path.parent),
             "name": path.name,
-            **settings,
-            **{key: comparison.path_of(settings[key]) for key in named},
-            # What the run's name says.
+            **{k: comparison.path_of(v) if k in NAMED else v for k, v in settings.items()},
             "seed": self.seed,
             "learning_rate": self.learning_rate,
         }
@@ -118,7 +117,6 @@ class Training:
 
     @property
     def after(self) -> list[str]:
-        """Names of the builds that it waits for."""
         return self.comparison.builds_of([self.values.get(key) for key in NAMED])
 
     @property
@@ -137,9 +135,9 @@ class Training:
 
     def job(self) -> Job:
         write_atomically(self.file, yaml.safe_dump(self.values, sort_keys=False))
-        arguments = ["train", "--config", str(self.file)]
+        command = ["train", "--config", str(self.file)]
         log, launcher = self.comparison.log(self.label), self.comparison.launcher
-        return Job(self.name, arguments, log, self.after, launcher)
+        return Job(self.name, command, log, self.after, launcher)
 
 
 @dataclass(frozen=True)
@@ -177,9 +175,8 @@ class Evaluation:
         """What is asked for, by the names of `EvaluationRequest`."""
         comparison, task = self.comparison, self.task
         other, _, split = self.split.rpartition("/")
-        path = str(self.run.folder.path) if self.run else comparison.path_of(task.model)
         return {
-            "model": path,
+            "model": str(self.run.folder.path) if self.run else comparison.path_of(task.model),
             "k": comparison.k,
             "task": other or task.task,
             "task_options": task.evaluation_options.get(other, {}) if other else task.options,
@@ -191,14 +188,13 @@ class Evaluation:
         }
 
     @property
-    def after(self) -> list[str]:
-        if self.run:
-            return [self.run.name]
-        return self.comparison.builds_of([self.values["model"]])
-
-    @property
     def request(self) -> EvaluationRequest:
         return build(EvaluationRequest, self.values, "evaluation")
+
+    @property
+    def after(self) -> list[str]:
+        made = self.comparison.builds_of([self.values["model"]])
+        return [self.run.name] if self.run else made
 
     def check(self) -> None:
         request = self.request
@@ -220,22 +216,17 @@ class Evaluation:
         whole = (noted.get("k"), noted.get("limit", 0)) == (k, self.problems)
         return k == self.comparison.k and (problems == self.problems or whole)
 
-    def job(self) -> Job:
-        asked = self.values
-        model, k = asked.pop("model"), str(asked.pop("k"))
-        arguments = ["evaluate", model, "-k", k, *_flags(asked)]
-        log = self.comparison.log(self.name)
-        return Job(self.name, arguments, log, self.after, done=self.write_note)
-
     def write_note(self) -> None:
         write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
 
+    def job(self) -> Job:
+        asked = self.values
+        command = ["evaluate", asked.pop("model"), "-k", str(asked.pop("k")), *_flags(asked)]
+        log = self.comparison.log(self.name)
+        return Job(self.name, command, log, self.after, done=self.write_note)
+
 
 def _flags(values: Mapping[str, Any]) -> list[str]:
-    """`--key value` for each, mappings as JSON, null left out."""
-    pairs = (
-        (f"--{name.replace('_', '-')}", json.dumps(v) if isinstance(v, dict) else str(v))
-        for name, v in values.items()
-        if v is not None
-    )
-    return [text for pair in pairs for text in pair]
+    """`--key=value` for each, mappings as JSON, null left out."""
+    said = {key: json.dumps(v) if isinstance(v, dict) else v for key, v in values.items()}
+    return [f"--{key.replace('_', '-')}={v}" for key, v in said.items() if v is not None]
