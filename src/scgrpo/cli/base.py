@@ -15,9 +15,9 @@ def run_build(request: BaseRequest, console: Console | None = None) -> None:
     """
     console = console or Console()
     quiet()
-    from scgrpo.embedded.base_model import SUBJECTS, build_base
+    from scgrpo.embedded.base_model import SUBJECTS, build_base, dials
 
-    task, corpus = request.dials()
+    task, corpus = dials(request)
     total = request.steps or SUBJECTS[request.task].steps
     columns = (
         TextColumn("training"),

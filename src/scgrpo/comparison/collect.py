@@ -1,6 +1,7 @@
 """From the folder of a comparison to its `results.json`: one record a run."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,17 @@ CURVES = ("reward", "entropy", "grad_norm", "credit/none_share", "credit/weight_
 
 def write_results(comparison: Comparison) -> Path:
     """Write `results.json`: the records of all runs, and what is needed to read them alone."""
+    methods, tasks = comparison.methods.items(), comparison.tasks.items()
     head = {
         "name": comparison.name,
         "baseline": comparison.baseline,
         "k": comparison.k,
-        "groups": {name: row.group for name, row in comparison.methods.items()},
-        "planned": {name: len(row.seed_list) for name, row in comparison.methods.items()},
-        "tasks": {
-            name: {"axis": row.axis, "splits": row.splits} for name, row in comparison.tasks.items()
-        },
+        "groups": {name: row.group for name, row in methods},
+        "planned": {name: len(row.seed_list) for name, row in methods},
+        "tasks": {name: {"axis": row.axis, "splits": row.splits} for name, row in tasks},
         "sweeps": _sweeps(comparison),
     }
-    lines = [f'"{key}": {_json(value)}' for key, value in head.items()]
+    lines = [f"{_json(key)}: {_json(value)}" for key, value in head.items()]
     runs = ",\n".join(map(_json, collect(comparison)))
     path = comparison.folder / "results.json"
     write_atomically(path, "{" + ",\n".join([*lines, f'"runs": [\n{runs}\n]']) + "}\n")
@@ -42,7 +42,11 @@ def write_results(comparison: Comparison) -> Path:
 
 
 def collect(comparison: Comparison) -> list[Record]:
-    """One record for each evaluated run, the untrained models included."""
+    """One record for each run that is evaluated as asked, the untrained models included.
+
+    Raises:
+        ConfigError: for runs on other problems than the first one's.
+    """
     steps: dict[str, list[Evaluation]] = {}
     for step in _reported(comparison):
         steps.setdefault(step.label, []).append(step)
@@ -61,23 +65,20 @@ def unfinished(comparison: Comparison) -> list[str]:
 
 
 def _reported(comparison: Comparison) -> list[Evaluation]:
-    runs = [step for run in main_runs(comparison) for step in run.evaluations]
-    return [*base_evaluations(comparison), *runs]
+    runs = main_runs(comparison)
+    return [*base_evaluations(comparison), *(step for run in runs for step in run.evaluations)]
 
 
 def _sweeps(comparison: Comparison) -> list[Record]:
     """Validation Avg@k of each learning rate of each swept method, and which one was chosen."""
     swept = {(run.task.name, run.method.name): run for run in sweep_runs(comparison)}
-    return [
-        {
-            "task": run.task.name,
-            "method": run.method.name,
-            "avg": {f"{rate:g}": round(score, 4) for rate, score in sorted(scores.items())},
-            "chosen": learning_rate(comparison, run.task, run.method),
-        }
-        for run in swept.values()
-        if (scores := validation_scores(comparison, run.task, run.method))
-    ]
+    found = []
+    for (task, method), run in swept.items():
+        if scores := validation_scores(comparison, run.task, run.method):
+            avg = {f"{rate:g}": round(score, 4) for rate, score in sorted(scores.items())}
+            chosen = learning_rate(comparison, run.task, run.method)
+            found.append({"task": task, "method": method, "avg": avg, "chosen": chosen})
+    return found
 
 
 def _record(step: Evaluation) -> Record:
@@ -85,10 +86,7 @@ def _record(step: Evaluation) -> Record:
     if run is None:
         return {"task": step.task.name, "method": BASE, "seed": None}
     logged = read_jsonl(run.folder.metrics)
-    curves = {
-        name: [float(f"{row[name]:.4g}") for row in logged if row.get(name) is not None]
-        for name in CURVES
-    }
+    curves = {name: _short(row.get(name) for row in logged) for name in CURVES}
     return {
         "task": run.task.name,
         "method": run.method.name,
@@ -105,14 +103,18 @@ def _rewards(step: Evaluation, first: dict[tuple[str, str], Evaluation]) -> list
     """Rewards, one row a problem, in the order of the first run on the same split of the task."""
     other = first.setdefault((step.task.name, step.split), step)
     kept, order = kept_records(step.records), kept_records(other.records).ids
-    if set(kept.ids) != set(order):
+    if odd := set(kept.ids) ^ set(order):
         raise ConfigError(
-            f"{step.records} and {other.records} hold other problems "
-            f"({min(set(kept.ids) ^ set(order))!r} is in one of them only), so their difference "
-            "cannot be paired; delete the file that is out of date and run the comparison again."
+            f"{step.records} and {other.records} hold other problems ({min(odd)!r} is in one of "
+            "them only), so their difference cannot be paired; delete the file that is out of date "
+            "and run the comparison again."
         )
     rewards = dict(zip(kept.ids, kept.rewards_PK.tolist(), strict=True))
     return [[int(v) if v in (0, 1) else round(v, 4) for v in rewards[name]] for name in order]
+
+
+def _short(values: Iterable[float | None]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values if value is not None]
 
 
 def _json(value: Any) -> str:

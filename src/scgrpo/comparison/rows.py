@@ -12,6 +12,7 @@ import numpy as np
 from scgrpo.comparison.config import BASE
 from scgrpo.evaluation.metrics import Rewards, Statistic, avg_at_k, pass_at_k
 from scgrpo.evaluation.seeds import seeded_difference, seeded_interval
+from scgrpo.mistakes import ConfigError
 
 Record = dict[str, Any]
 
@@ -45,35 +46,32 @@ class Row:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """What `write_results` wrote.
+    """What `collect.write_results` wrote.
 
     Raises:
-        ValueError: for a file that is none.
+        ConfigError: for a file that is none.
     """
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} holds no results of a comparison ({error}).") from error
-    if not isinstance(results, dict) or "runs" not in results:
-        raise ValueError(f"{path} holds no results of a comparison (it has no runs).")
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _ = results["runs"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} holds no results of a comparison ({error!r}).") from error
     return results
 
 
 def rows(results: dict[str, Any]) -> list[Row]:
-    """Table rows: for each task the untrained model, then the methods in their order."""
-    found = []
-    for task in results["tasks"]:
-        by_method = {
-            method: [r for r in results["runs"] if (r["task"], r["method"]) == (task, method)]
-            for method in (BASE, *results["groups"])
-        }
-        baseline = by_method.get(results["baseline"], [])
-        found += [
-            _row(results, task, method, runs, baseline)
-            for method, runs in by_method.items()
-            if runs
-        ]
-    return found
+    """Table rows: for each task the untrained model, then the methods in their order.
+
+    Raises:
+        ConfigError: for runs that cannot be paired with the baseline.
+    """
+    found: dict[tuple[str, str], list[Record]] = {
+        (task, method): [] for task in results["tasks"] for method in (BASE, *results["groups"])
+    }
+    for run in results["runs"]:
+        found[run["task"], run["method"]].append(run)
+    baselines = {task: found.get((task, results["baseline"]), []) for task in results["tasks"]}
+    return [_row(results, runs, baselines[task]) for (task, _), runs in found.items() if runs]
 
 
 def matrices(runs: Sequence[Record], split: str) -> list[Rewards]:
@@ -81,42 +79,24 @@ def matrices(runs: Sequence[Record], split: str) -> list[Rewards]:
     return [np.array(run["rewards"][split], dtype=np.float64) for run in runs]
 
 
-def _row(
-    results: dict[str, Any], task: str, method: str, runs: list[Record], baseline: list[Record]
-) -> Row:
-    cells = {}
-    k, compared = results["k"], method not in (BASE, results["baseline"])
+def _row(results: dict[str, Any], runs: list[Record], baseline: list[Record]) -> Row:
+    task, method, k = runs[0]["task"], runs[0]["method"], results["k"]
+    if method in (BASE, results["baseline"]):
+        baseline = []
     measures: dict[str, Statistic] = {f"Avg@{k}": avg_at_k, f"Pass@{k}": partial(pass_at_k, k=k)}
+    cells = {}
     for split in results["tasks"][task]["splits"]:
-        own = matrices(runs, split)
-        other = matrices(baseline, split) if compared else []
-        _refuse_unequal(own + other, f"{task}, {split}, {method}")
+        own, other = matrices(runs, split), matrices(baseline, split)
         for name, statistic in measures.items():
             value = float(np.mean([statistic(matrix) for matrix in own]))
-            difference = seeded_difference(other, own, statistic) if other else None
+            try:
+                difference = seeded_difference(other, own, statistic) if other else None
+            except ValueError as error:
+                raise ConfigError(f"{task}, {split}, {method} and its baseline: {error}") from error
             cells[split, name] = Cell(value, *seeded_interval(own, statistic), difference)
-
-    def mean(key: str) -> float:
-        return float(np.mean([run.get(key, np.nan) for run in runs]))
-
-    return Row(
-        task,
-        method,
-        results["groups"].get(method, ""),
-        len(runs),
-        results["planned"].get(method, 1),
-        runs[0].get("learning_rate"),
-        cells,
-        mean("seconds"),
-        mean("tokens"),
+    seconds, tokens = (
+        float(np.mean([run.get(key, np.nan) for run in runs])) for key in ("seconds", "tokens")
     )
-
-
-def _refuse_unequal(found: Sequence[Rewards], place: str) -> None:
-    shapes = sorted({matrix.shape for matrix in found})
-    if len(shapes) > 1:
-        said = " and ".join(f"{problems} x {k}" for problems, k in shapes)
-        raise ValueError(
-            f"the runs of {place} and its baseline have unequal numbers of problems x samples "
-            f"({said}), so their difference cannot be paired; run the comparison again."
-        )
+    group, planned = results["groups"].get(method, ""), results["planned"].get(method, 1)
+    rate = runs[0].get("learning_rate")
+    return Row(task, method, group, len(runs), planned, rate, cells, seconds, tokens)

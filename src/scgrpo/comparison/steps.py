@@ -14,6 +14,7 @@ import yaml
 
 from scgrpo.comparison.config import BASE, Comparison, MethodRow, TaskRow
 from scgrpo.comparison.jobs import Job
+from scgrpo.embedded.base_model import dials
 from scgrpo.embedded.kept import refuse_other_base
 from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.kept import kept_records, refuse_other_records
@@ -52,7 +53,7 @@ class Build:
         return self.comparison.models[self.model]
 
     def check(self) -> None:
-        self.request.check()
+        dials(self.request)
 
     def refuse_others(self) -> None:
         if self.is_done():

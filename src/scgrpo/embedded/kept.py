@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from scgrpo.embedded.base_model import SUBJECTS
+from scgrpo.embedded.base_model import SUBJECTS, dials
 from scgrpo.embedded.request import BaseRequest
 from scgrpo.mistakes import ConfigError
 
@@ -18,9 +18,9 @@ def refuse_other_base(request: BaseRequest) -> None:
     built = {"task": kept.get("name", "synthetic"), **kept["training"]}
     asked = {name: getattr(request, name) for name in ("task", "width", "layers", "seed")}
     asked["steps"] = request.steps or SUBJECTS[request.task].steps
-    for part, dials in zip(("task", "corpus"), request.dials(), strict=True):
+    for part, own in zip(("task", "corpus"), dials(request), strict=True):
         built |= {f"{part}_options.{name}": value for name, value in kept[part].items()}
-        values = json.loads(json.dumps(asdict(dials)))
+        values = json.loads(json.dumps(asdict(own)))
         asked |= {f"{part}_options.{name}": value for name, value in values.items()}
     for name, value in asked.items():
         if built.get(name, value) != value:
