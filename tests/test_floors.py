@@ -12,6 +12,7 @@ FLOORS = {
     "method": 0,
     "importing": 1,
     "files": 1,
+    "jobs": 1,
     "mistakes": 1,
     "shipped": 1,
     "config": 1,

@@ -13,9 +13,9 @@ from scgrpo.cli import demo as demo_module
 from scgrpo.cli.demo import run_or_fail
 from scgrpo.cli.demo_view import RunView
 from scgrpo.cli.errors import Failure
-from scgrpo.comparison.jobs import Job
+from scgrpo.jobs import Job
 from scgrpo.mistakes import ConfigError
-from tests.comparison.test_jobs import script as script
+from tests.test_jobs import script as script
 
 
 def quick_jobs(jobs: list[Job], tick: Any, announce: Any) -> None:

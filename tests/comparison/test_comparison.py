@@ -224,7 +224,7 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
         ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
         (
             {"sweep": {"learning_rates": []}},
-            "'grpo' has no learning rate on task 'sums'; declare a sweep",
+            "'grpo' on task 'sums' has no learning rate; declare a sweep",
         ),
         (
             {"tasks": {"sums": {"splits": {"a": 1}, "validation": {"a": 1}}}},
@@ -238,7 +238,7 @@ def test_a_sweep_of_one_rate_gives_it_and_runs_nothing(tmp_path):
         ),
         (
             {"tasks": {"sums": {"validation": {}}}},
-            "'sums' has no validation split on which the sweep .* of grpo; name one",
+            "'grpo' on task 'sums' is swept without a validation split; name one",
         ),
         ({"tasks": {"sums": {"splits": {}}}}, "'sums' reports no splits"),
         (
@@ -284,7 +284,9 @@ def test_an_ablation_needs_its_parent_where_it_is_run(tmp_path):
     }
     names = [run.label for run in plan.main_runs(load(tmp_path, tasks=tasks, methods=methods))]
     assert "other/grpo+fkl/lr0.0001-s0" in names
-    with pytest.raises(ValueError, match=r"of 'grpo', which is not run on task 'other'.*add the"):
+    with pytest.raises(
+        ValueError, match=r"on task 'other' takes .* of 'grpo', which is not run there.*add the"
+    ):
         load(tmp_path, tasks=tasks, methods=methods | {"grpo+rkl": {"learning_rate_of": "grpo"}})
 
 

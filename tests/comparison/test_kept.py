@@ -28,7 +28,7 @@ def first_run(comparison):
 def begin(run):
     """The YAML, the config and the first step of a run."""
     run.job()
-    run.folder.write_config({"run": asdict(run.config)})
+    run.folder.write_config({"run": asdict(run.config())})
     run.folder.metrics.write_text('{"step": 1}\n')
 
 
@@ -67,7 +67,7 @@ def test_a_begun_run_of_another_config_is_refused(tmp_path, changes, message):
 def test_the_same_run_is_recognised_however_its_yaml_is_written(tmp_path):
     run = first_run(load(tmp_path))
     begin(run)
-    kept = asdict(run.config) | {"output_dir": "elsewhere"}
+    kept = asdict(run.config()) | {"output_dir": "elsewhere"}
     run.folder.write_config({"run": dict(sorted(kept.items()))})
     opd = MATRIX["methods"]["opd"] | {"learning_rate": "3e-4"}
     plan.check(load(tmp_path, methods=MATRIX["methods"] | {"opd": opd}))
@@ -76,7 +76,7 @@ def test_the_same_run_is_recognised_however_its_yaml_is_written(tmp_path):
 def test_a_key_that_came_later_had_its_default(tmp_path):
     run = first_run(load(tmp_path))
     begin(run)
-    kept = asdict(run.config)
+    kept = asdict(run.config())
     del kept["lora"]
     run.folder.write_config({"run": kept})
     plan.check(load(tmp_path))

@@ -13,11 +13,11 @@ from scgrpo.cli.errors import Failure
 from scgrpo.cli.progress_text import duration
 from scgrpo.comparison.collect import unfinished, write_results
 from scgrpo.comparison.config import Comparison
-from scgrpo.comparison.jobs import Job, cores
 from scgrpo.comparison.load import load_comparison
 from scgrpo.comparison.plan import check, run_missing, sweep_runs
 from scgrpo.comparison.rows import read_results, rows
 from scgrpo.files import write_atomically
+from scgrpo.jobs import Job, cores
 from scgrpo.reports.comparison import write_comparison
 from scgrpo.reports.table import markdown
 

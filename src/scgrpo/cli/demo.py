@@ -15,10 +15,10 @@ from rich.table import Table
 
 from scgrpo.cli.demo_view import RunView, difference_line, result_table
 from scgrpo.cli.errors import Failure
-from scgrpo.comparison.jobs import Job, cores, run_jobs
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records
+from scgrpo.jobs import Job, cores, run_jobs
 from scgrpo.mistakes import ConfigError
 
 METHODS = ("grpo", "sc-grpo")

@@ -65,8 +65,9 @@ def _rows(kind: type[Rows], rows: Any, what: str, path: Path) -> dict[str, Rows]
 
 def _complaints(comparison: Comparison) -> Iterator[str]:
     methods, tasks, sweep = comparison.methods, comparison.tasks, comparison.sweep
-    for what, names in (("method", methods), ("task", tasks), ("model", comparison.models)):
-        yield from _of_names(what, names)
+    yield from _of_names("method", methods, (BASE,))
+    yield from _of_names("task", tasks, ("logs", "models"))
+    yield from _of_names("model", comparison.models, ())
     places = {"settings": comparison.settings}
     places |= {f"settings of task {name!r}": row.settings for name, row in tasks.items()}
     places |= {f"settings of method {name!r}": row.settings for name, row in methods.items()}
@@ -79,16 +80,15 @@ def _complaints(comparison: Comparison) -> Iterator[str]:
     if len(sweep.learning_rates) > 1 and not sweep.seeds:
         yield "the sweep has no seeds; name at least one under sweep."
     for method in methods.values():
-        yield from _of_method(comparison, method)
+        yield from _of_method(comparison, method, f"method {method.name!r}")
     yield from _none_of("baseline is", comparison.baseline, "methods", methods)
     for task in tasks.values():
-        yield from _of_task(task)
+        yield from _of_splits(task, f"task {task.name!r}")
     for task, method in comparison.pairs:
         yield from _of_rates(comparison, task, method)
 
 
-def _of_names(what: str, names: Iterable[str]) -> Iterator[str]:
-    own = {"method": (BASE,), "task": ("logs", "models")}.get(what, ())
+def _of_names(what: str, names: Iterable[str], own: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name in own or not name or "/" in name or name.startswith("."):
             yield (
@@ -102,8 +102,7 @@ def _taken(settings: Iterable[str], taken: dict[str, str], place: str) -> Iterat
         yield f"{key} stands in {place}; take it out there: {taken[key]}."
 
 
-def _of_method(comparison: Comparison, row: MethodRow) -> Iterator[str]:
-    said = f"method {row.name!r}"
+def _of_method(comparison: Comparison, row: MethodRow, said: str) -> Iterator[str]:
     if not row.seed_list:
         yield f"{said} has no seeds; give a number above 0."
     yield from _twice(row.seed_list, f"seeds of {said}")
@@ -125,42 +124,28 @@ def _of_method(comparison: Comparison, row: MethodRow) -> Iterator[str]:
         yield f"{takes} {owner!r}, which takes that of another; name the method whose own it is."
 
 
-def _of_rates(comparison: Comparison, task: TaskRow, row: MethodRow) -> Iterator[str]:
-    said, owner = f"method {row.name!r}", comparison.owner(row)
-    rates = comparison.rates(task, row)
-    if not rates:
-        yield (
-            f"{said} has no learning rate on task {task.name!r}; declare a sweep, or set "
-            "learning_rate."
-        )
-    for rate in rates:
-        if not 0 < rate < float("inf"):
-            yield (
-                f"a learning rate of {said} on task {task.name!r} is {rate}; it must be a number "
-                "above 0, such as 1.0e-6."
-            )
-    if len(rates) > 1 and not owner.is_run_on(task):
-        yield (
-            f"{said} takes the learning rate of {owner.name!r}, which is not run on task "
-            f"{task.name!r}, so that no sweep chooses it there; add the task to the tasks of "
-            f"{owner.name!r}, or set learning_rate."
-        )
-    if len(rates) > 1 and not task.validation:
-        yield (
-            f"task {task.name!r} has no validation split on which the sweep could choose the "
-            f"learning rate of {row.name}; name one under validation, or set learning_rate."
-        )
-
-
-def _of_task(task: TaskRow) -> Iterator[str]:
-    said, both = f"task {task.name!r}", set(task.splits) & set(task.validation)
-    if both:
-        yield (
-            f"{said} chooses learning rates on {', '.join(both)}, which it also reports; validate "
-            "on another split."
-        )
+def _of_splits(task: TaskRow, said: str) -> Iterator[str]:
     if not task.splits:
         yield f"{said} reports no splits; name one under splits."
+    if both := ", ".join(set(task.splits) & set(task.validation)):
+        yield f"{said} chooses learning rates on {both}, which it also reports; take another split."
+
+
+def _of_rates(comparison: Comparison, task: TaskRow, row: MethodRow) -> Iterator[str]:
+    rates, owner = comparison.rates(task, row), comparison.owner(row)
+    said, cure = f"method {row.name!r} on task {task.name!r}", "or set learning_rate."
+    if not rates:
+        yield f"{said} has no learning rate; declare a sweep, {cure}"
+    for rate in rates:
+        if not 0 < rate < float("inf"):
+            yield f"a learning rate of {said} is {rate}; it must be a number above 0, as 1.0e-6."
+    if len(rates) > 1 and not owner.is_run_on(task):
+        yield (
+            f"{said} takes the learning rate of {owner.name!r}, which is not run there, so that no "
+            f"sweep chooses it; add the task to the tasks of {owner.name!r}, {cure}"
+        )
+    if len(rates) > 1 and not task.validation:
+        yield f"{said} is swept without a validation split; name one under validation, {cure}"
 
 
 def _none_of(said: str, name: str, what: str, known: Iterable[str]) -> Iterator[str]:
@@ -169,6 +154,5 @@ def _none_of(said: str, name: str, what: str, known: Iterable[str]) -> Iterator[
 
 
 def _twice(values: Sequence[Any], what: str) -> Iterator[str]:
-    twice = [value for place, value in enumerate(values) if value in values[:place]]
-    if twice:
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
         yield f"{what} are {list(values)}; name {twice[0]} once."

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
-from scgrpo.comparison.jobs import Job, run_jobs
 from scgrpo.comparison.steps import Build, Evaluation, Training
 from scgrpo.evaluation.kept import kept_records
 from scgrpo.evaluation.metrics import avg_at_k
+from scgrpo.jobs import Job, run_jobs
 from scgrpo.mistakes import ConfigError
 
 Step = Build | Training | Evaluation
@@ -142,5 +142,8 @@ def _sweep_of(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[
     ]
 
 
-def _with_evaluations(runs: Iterable[Training]) -> list[Step]:
-    return [step for run in runs for step in (run, *run.evaluations)]
+def _with_evaluations(runs: Iterable[Training]) -> list[Training | Evaluation]:
+    steps: list[Training | Evaluation] = []
+    for run in runs:
+        steps += [run, *run.evaluations]
+    return steps

@@ -6,14 +6,12 @@ folder but was made otherwise; they name the step or file, the key, the value an
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scgrpo.comparison.config import BASE, Comparison, MethodRow, TaskRow
-from scgrpo.comparison.jobs import Job
 from scgrpo.embedded.base_model import dials
 from scgrpo.embedded.kept import refuse_other_base
 from scgrpo.embedded.request import BaseRequest
@@ -21,6 +19,7 @@ from scgrpo.evaluation.kept import kept_records, refuse_other_records
 from scgrpo.evaluation.prepare import find_task
 from scgrpo.evaluation.request import EvaluationRequest
 from scgrpo.files import write_atomically
+from scgrpo.jobs import Job
 from scgrpo.runs.check import check_run
 from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
 from scgrpo.runs.resuming import refuse_other_run
@@ -32,104 +31,82 @@ NAMED = ("model", "teacher_model")
 """Keys of a run that may name a model that is built."""
 
 
-@dataclass(frozen=True)
 class Build:
     """A model that is built."""
 
-    comparison: Comparison
-    model: str
-
-    @property
-    def name(self) -> str:
-        return f"build {self.model}"
-
-    @property
-    def request(self) -> BaseRequest:
-        options = {"output": Path(self.comparison.path_of(self.model))}
-        return build(BaseRequest, options | self.options, f"models {self.model!r}")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return self.comparison.models[self.model]
+    def __init__(self, comparison: Comparison, model: str) -> None:
+        self.name, self.log = f"build {model}", comparison.log(f"build {model}")
+        self.options, self.folder = comparison.models[model], Path(comparison.path_of(model))
+        self.place = f"models {model!r}"
 
     def check(self) -> None:
-        dials(self.request)
+        dials(self._request())
 
     def refuse_others(self) -> None:
         if self.is_done():
-            refuse_other_base(self.request)
+            refuse_other_base(self._request())
 
     def is_done(self) -> bool:
-        return (self.request.output / "recipe.json").exists()
+        return (self.folder / "recipe.json").exists()
 
     def job(self) -> Job:
-        command = ["build-base", self.comparison.path_of(self.model), *_flags(self.options)]
-        return Job(self.name, command, self.comparison.log(self.name))
+        return Job(self.name, ["build-base", str(self.folder), *_flags(self.options)], self.log)
+
+    def _request(self) -> BaseRequest:
+        return build(BaseRequest, {"output": self.folder, **self.options}, self.place)
 
 
-@dataclass(frozen=True)
 class Training:
-    """One method on one task with one seed and learning rate."""
+    """One method on one task with one seed and learning rate.
 
-    comparison: Comparison
-    task: TaskRow
-    method: MethodRow
-    seed: int
-    learning_rate: float
-    splits: Mapping[str, int | None]
-    """On which it is evaluated, and the problems of each."""
+    Args:
+        comparison: what is compared.
+        task: row of the task.
+        method: row of the method.
+        seed: of the run.
+        learning_rate: of the run.
+        splits: on which it is evaluated, and the problems of each.
+    """
 
-    @property
-    def label(self) -> str:
-        return f"{self.task.name}/{self.method.name}/lr{self.learning_rate:g}-s{self.seed}"
-
-    @property
-    def name(self) -> str:
-        return f"train {self.label}"
-
-    @property
-    def folder(self) -> RunFolder:
-        return RunFolder(self.comparison.folder / self.label)
-
-    @property
-    def file(self) -> Path:
-        """YAML from which the run is read."""
-        return self.folder.path.with_name(f"{self.folder.path.name}.yaml")
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Keys of the run's YAML; name and folder say its seed and learning rate."""
-        comparison, path = self.comparison, self.folder.path
-        settings = {"model": self.task.model} | comparison.settings_of(self.task, self.method)
-        return {
-            "preset": self.method.preset or self.method.name,
-            "task": self.task.task,
-            "task_options": self.task.options,
+    def __init__(
+        self,
+        comparison: Comparison,
+        task: TaskRow,
+        method: MethodRow,
+        seed: int,
+        learning_rate: float,
+        splits: Mapping[str, int | None],
+    ) -> None:
+        self.task, self.method, self.seed, self.learning_rate = task, method, seed, learning_rate
+        self.label = f"{task.name}/{method.name}/lr{learning_rate:g}-s{seed}"
+        self.name, self.log = f"train {self.label}", comparison.log(self.label)
+        self.folder, self.launcher = RunFolder(comparison.folder / self.label), comparison.launcher
+        path = self.folder.path
+        self.file = path.with_name(f"{path.name}.yaml")
+        settings = {"model": task.model} | comparison.settings_of(task, method)
+        self.values: dict[str, Any] = {
+            "preset": method.preset or method.name,
+            "task": task.task,
+            "task_options": task.options,
             "output_dir": str(path.parent),
             "name": path.name,
             **{k: comparison.path_of(v) if k in NAMED else v for k, v in settings.items()},
-            "seed": self.seed,
-            "learning_rate": self.learning_rate,
+            # What the run's name says.
+            "seed": seed,
+            "learning_rate": learning_rate,
         }
+        self.after = comparison.builds_of([self.values.get(key) for key in NAMED])
+        self.evaluations = [Evaluation(comparison, task, self, *s) for s in splits.items()]
 
-    @property
+    def check(self) -> None:
+        check_run(self.config())
+
     def config(self) -> RunConfig:
         return run_config_of(self.values, f"run {self.label}")
 
-    @property
-    def after(self) -> list[str]:
-        return self.comparison.builds_of([self.values.get(key) for key in NAMED])
-
-    @property
-    def evaluations(self) -> "list[Evaluation]":
-        return [Evaluation(self.comparison, self.task, self, *s) for s in self.splits.items()]
-
-    def check(self) -> None:
-        check_run(self.config)
-
     def refuse_others(self) -> None:
         if self.folder.is_begun:
-            refuse_other_run(self.config, self.folder)
+            refuse_other_run(self.config(), self.folder)
 
     def is_done(self) -> bool:
         return (self.folder.model / "config.json").exists()
@@ -137,94 +114,82 @@ class Training:
     def job(self) -> Job:
         write_atomically(self.file, yaml.safe_dump(self.values, sort_keys=False))
         command = ["train", "--config", str(self.file)]
-        log, launcher = self.comparison.log(self.label), self.comparison.launcher
-        return Job(self.name, command, log, self.after, launcher)
+        return Job(self.name, command, self.log, self.after, self.launcher)
 
 
-@dataclass(frozen=True)
 class Evaluation:
-    """Samples of a model on a split of a task."""
+    """Samples of a model on a split of a task.
 
-    comparison: Comparison
-    task: TaskRow
-    run: Training | None
-    """None for the untrained model."""
-    split: str
-    """Of the task, or `task/split` of another."""
-    problems: int | None
+    Args:
+        comparison: what is compared.
+        task: row of the task.
+        run: that trained the model; None for the untrained one.
+        split: of the task, or `task/split` of another.
+        problems: the first so many; None for all.
+    """
 
-    @property
-    def label(self) -> str:
-        return self.run.label if self.run else f"{self.task.name}/{BASE}"
-
-    @property
-    def name(self) -> str:
-        return f"evaluate {self.label}/{self.split}"
-
-    @property
-    def records(self) -> Path:
-        name = f"{self.split.replace('/', '_')}.jsonl"
-        return self.comparison.folder / self.label / "records" / name
-
-    @property
-    def note(self) -> Path:
-        """File beside the records with what was asked when they were done."""
-        return self.records.with_suffix(".asked.yaml")
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """What is asked for, by the names of `EvaluationRequest`."""
-        comparison, task = self.comparison, self.task
-        other, _, split = self.split.rpartition("/")
-        return {
-            "model": str(self.run.folder.path) if self.run else comparison.path_of(task.model),
+    def __init__(
+        self,
+        comparison: Comparison,
+        task: TaskRow,
+        run: Training | None,
+        split: str,
+        problems: int | None,
+    ) -> None:
+        self.task, self.run, self.split = task, run, split
+        self.label = run.label if run else f"{task.name}/{BASE}"
+        self.name = f"evaluate {self.label}/{split}"
+        self.log = comparison.log(self.name)
+        folder = comparison.folder / self.label / "records"
+        self.records = folder / f"{split.replace('/', '_')}.jsonl"
+        self.note = self.records.with_suffix(".asked.yaml")
+        other, _, part = split.rpartition("/")
+        model = str(run.folder.path) if run else comparison.path_of(task.model)
+        self.values: dict[str, Any] = {
+            "model": model,
             "k": comparison.k,
             "task": other or task.task,
             "task_options": task.evaluation_options.get(other, {}) if other else task.options,
-            "split": split,
-            "limit": self.problems,
+            "split": part,
+            "limit": problems,
             "seed": comparison.seed,
             "output": str(self.records),
             **comparison.evaluation,
         }
-
-    @property
-    def request(self) -> EvaluationRequest:
-        return build(EvaluationRequest, self.values, "evaluation")
-
-    @property
-    def after(self) -> list[str]:
-        made = self.comparison.builds_of([self.values["model"]])
-        return [self.run.name] if self.run else made
+        self.after = [run.name] if run else comparison.builds_of([model])
 
     def check(self) -> None:
-        request = self.request
+        request = self._request()
         request.check()
         check_split(find_task(request.task, request.options_of_task), str(request.split))
 
     def refuse_others(self) -> None:
         if self.records.exists():
             # The folder of a run may have moved.
-            refuse_other_records(self.records, self.request, moved=self.run is not None)
+            refuse_other_records(self.records, self._request(), moved=self.run is not None)
 
     def is_done(self) -> bool:
         """Whether the records are there, with all problems and samples that are asked for."""
         if not self.records.exists():
             return False
+        limit, wanted = self.values["limit"], self.values["k"]
         problems, k = kept_records(self.records).rewards_PK.shape
         # A split may have fewer problems than are asked for.
         noted = read_mapping_file(self.note, "note") if self.note.exists() else {}
-        whole = (noted.get("k"), noted.get("limit", 0)) == (k, self.problems)
-        return k == self.comparison.k and (problems == self.problems or whole)
-
-    def write_note(self) -> None:
-        write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
+        whole = (noted.get("limit", 0), noted.get("k")) == (limit, k)
+        return k == wanted and (problems == limit or whole)
 
     def job(self) -> Job:
-        asked = self.values
+        asked = dict(self.values)
         command = ["evaluate", asked.pop("model"), "-k", str(asked.pop("k")), *_flags(asked)]
-        log = self.comparison.log(self.name)
-        return Job(self.name, command, log, self.after, done=self.write_note)
+        return Job(self.name, command, self.log, self.after, done=self.write_note)
+
+    def write_note(self) -> None:
+        """Keep beside the records what was asked when they were done."""
+        write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
+
+    def _request(self) -> EvaluationRequest:
+        return build(EvaluationRequest, self.values, "evaluation")
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:

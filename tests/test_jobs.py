@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from scgrpo.comparison import jobs as jobs_module
-from scgrpo.comparison.jobs import Job, run_jobs
+from scgrpo import jobs as jobs_module
+from scgrpo.jobs import Job, run_jobs
 
 
 def nothing(jobs: Any) -> None:
@@ -90,7 +90,7 @@ def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any)
 JOBS = """
 import sys
 from pathlib import Path
-from scgrpo.comparison import jobs
+from scgrpo import jobs
 
 jobs.PATIENCE = 0.5
 popen = jobs.subprocess.Popen
