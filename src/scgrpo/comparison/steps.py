@@ -6,6 +6,7 @@ folder but was made otherwise; they name the step or file, the key, the value an
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,32 +57,24 @@ class Build:
         return build(BaseRequest, {"output": self.folder, **self.options}, self.place)
 
 
+@dataclass(eq=False)
 class Training:
-    """One method on one task with one seed and learning rate.
+    """One method on one task with one seed and learning rate."""
 
-    Args:
-        comparison: what is compared.
-        task: row of the task.
-        method: row of the method.
-        seed: of the run.
-        learning_rate: of the run.
-        splits: on which it is evaluated, and the problems of each.
-    """
+    comparison: Comparison
+    task: TaskRow
+    method: MethodRow
+    seed: int
+    learning_rate: float
+    splits: Mapping[str, int | None]
+    """On which it is evaluated, and the problems of each."""
 
-    def __init__(
-        self,
-        comparison: Comparison,
-        task: TaskRow,
-        method: MethodRow,
-        seed: int,
-        learning_rate: float,
-        splits: Mapping[str, int | None],
-    ) -> None:
-        self.task, self.method, self.seed, self.learning_rate = task, method, seed, learning_rate
-        self.label = f"{task.name}/{method.name}/lr{learning_rate:g}-s{seed}"
-        self.name, self.log = f"train {self.label}", comparison.log(self.label)
-        self.folder, self.launcher = RunFolder(comparison.folder / self.label), comparison.launcher
-        path = self.folder.path
+    def __post_init__(self) -> None:
+        comparison, task, method = self.comparison, self.task, self.method
+        self.label = f"{task.name}/{method.name}/lr{self.learning_rate:g}-s{self.seed}"
+        self.name = f"train {self.label}"
+        path = comparison.folder / self.label
+        self.folder = RunFolder(path)
         self.file = path.with_name(f"{path.name}.yaml")
         settings = {"model": task.model} | comparison.settings_of(task, method)
         self.values: dict[str, Any] = {
@@ -92,11 +85,11 @@ class Training:
             "name": path.name,
             **{k: comparison.path_of(v) if k in NAMED else v for k, v in settings.items()},
             # What the run's name says.
-            "seed": seed,
-            "learning_rate": learning_rate,
+            "seed": self.seed,
+            "learning_rate": self.learning_rate,
         }
         self.after = comparison.builds_of([self.values.get(key) for key in NAMED])
-        self.evaluations = [Evaluation(comparison, task, self, *s) for s in splits.items()]
+        self.evaluations = [Evaluation(comparison, task, self, *s) for s in self.splits.items()]
 
     def check(self) -> None:
         check_run(self.config())
@@ -114,44 +107,38 @@ class Training:
     def job(self) -> Job:
         write_atomically(self.file, yaml.safe_dump(self.values, sort_keys=False))
         command = ["train", "--config", str(self.file)]
-        return Job(self.name, command, self.log, self.after, self.launcher)
+        log, launcher = self.comparison.log(self.label), self.comparison.launcher
+        return Job(self.name, command, log, self.after, launcher)
 
 
+@dataclass(eq=False)
 class Evaluation:
-    """Samples of a model on a split of a task.
+    """Samples of a model on a split of a task."""
 
-    Args:
-        comparison: what is compared.
-        task: row of the task.
-        run: that trained the model; None for the untrained one.
-        split: of the task, or `task/split` of another.
-        problems: the first so many; None for all.
-    """
+    comparison: Comparison
+    task: TaskRow
+    run: Training | None
+    """That trained the model; None for the untrained one."""
+    split: str
+    """Of the task, or `task/split` of another."""
+    problems: int | None
 
-    def __init__(
-        self,
-        comparison: Comparison,
-        task: TaskRow,
-        run: Training | None,
-        split: str,
-        problems: int | None,
-    ) -> None:
-        self.task, self.run, self.split = task, run, split
+    def __post_init__(self) -> None:
+        comparison, task, run = self.comparison, self.task, self.run
         self.label = run.label if run else f"{task.name}/{BASE}"
-        self.name = f"evaluate {self.label}/{split}"
-        self.log = comparison.log(self.name)
+        self.name = f"evaluate {self.label}/{self.split}"
         folder = comparison.folder / self.label / "records"
-        self.records = folder / f"{split.replace('/', '_')}.jsonl"
+        self.records = folder / f"{self.split.replace('/', '_')}.jsonl"
         self.note = self.records.with_suffix(".asked.yaml")
-        other, _, part = split.rpartition("/")
+        other, _, split = self.split.rpartition("/")
         model = str(run.folder.path) if run else comparison.path_of(task.model)
         self.values: dict[str, Any] = {
             "model": model,
             "k": comparison.k,
             "task": other or task.task,
             "task_options": task.evaluation_options.get(other, {}) if other else task.options,
-            "split": part,
-            "limit": problems,
+            "split": split,
+            "limit": self.problems,
             "seed": comparison.seed,
             "output": str(self.records),
             **comparison.evaluation,
@@ -172,17 +159,17 @@ class Evaluation:
         """Whether the records are there, with all problems and samples that are asked for."""
         if not self.records.exists():
             return False
-        limit, wanted = self.values["limit"], self.values["k"]
         problems, k = kept_records(self.records).rewards_PK.shape
         # A split may have fewer problems than are asked for.
         noted = read_mapping_file(self.note, "note") if self.note.exists() else {}
-        whole = (noted.get("limit", 0), noted.get("k")) == (limit, k)
-        return k == wanted and (problems == limit or whole)
+        whole = (noted.get("limit", 0), noted.get("k")) == (self.problems, k)
+        return k == self.comparison.k and (problems == self.problems or whole)
 
     def job(self) -> Job:
         asked = dict(self.values)
         command = ["evaluate", asked.pop("model"), "-k", str(asked.pop("k")), *_flags(asked)]
-        return Job(self.name, command, self.log, self.after, done=self.write_note)
+        log = self.comparison.log(self.name)
+        return Job(self.name, command, log, self.after, done=self.write_note)
 
     def write_note(self) -> None:
         """Keep beside the records what was asked when they were done."""

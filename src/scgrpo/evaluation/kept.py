@@ -48,7 +48,7 @@ def refuse_other_records(path: Path, request: EvaluationRequest, *, moved: bool)
     task = find_task(request.task, request.options_of_task)
     settings = settings_of(request, task, kept.first.get("fingerprint"))
     if moved:
-        settings = replace(settings, model=kept.first["model"])
+        settings = replace(settings, model=str(kept.first.get("model")))
     settings.refuse_others(kept.first, path)
     problems, k = kept.rewards_PK.shape
     for key, found, asked in (("problems", problems, request.limit), ("k", k, request.k)):

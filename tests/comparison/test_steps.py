@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from scgrpo.comparison import collect, plan
-from tests.comparison.test_comparison import MATRIX, SCORES, load, validate, write_records
+from tests.comparison.matrix import MATRIX, SCORES, load, validate, write_records
 
 SETTINGS = {"seed": 1234, "temperature": 1.0, "top_p": 1.0, "engine": "transformers"}
 MADE = SETTINGS | {
@@ -207,24 +207,3 @@ def test_a_model_that_was_built_otherwise_is_refused(tmp_path, options, message)
     plan.check(load(tmp_path))
     with pytest.raises(ValueError, match=f"models/teacher was built with {message}"):
         plan.check(load(tmp_path, models={"teacher": options}))
-
-
-def test_only_the_same_problems_are_compared(tmp_path):
-    methods = {
-        "grpo": {"seeds": 1, "learning_rate": 1e-4},
-        "dapo": {"seeds": 1, "learning_rate": 1e-4},
-    }
-    comparison = load(tmp_path, methods=methods)
-    grpo, dapo = plan.main_runs(comparison)
-    for run in (grpo, dapo):
-        make_records(run, [[1, 0], [0, 0]])
-        run.folder.metrics.write_text('{"step": 3, "step_time": 1.0}\n')
-    records = dapo.evaluations[0].records
-    text = records.read_text()
-    # The same problems in another order are put into the first one's.
-    records.write_text("\n".join(reversed(text.splitlines())))
-    found = collect.collect(comparison)
-    assert [run["rewards"]["heldout"] for run in found] == [[[1, 0], [0, 0]]] * 2
-    records.write_text(text.replace('"p1"', '"p7"'))
-    with pytest.raises(ValueError, match=r"hold other problems .'p1' is in one of them only."):
-        collect.collect(comparison)
