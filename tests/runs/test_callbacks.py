@@ -11,7 +11,7 @@ from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host
 from scgrpo.runs.run_folder import RunFolder
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
-REWARDS = [1.0, 0.5, 0.0, 0.0]
+REWARDS = [0.5, 0.5, 0.0, 0.0]
 
 
 def verify(completions: list[Any], **_: Any) -> list[float]:
@@ -46,8 +46,8 @@ def state(step: int, *, first: bool = True) -> Any:
 
 def test_numbers_and_records(callback: EvaluationCallback, logged: list[dict[str, float]]) -> None:
     callback.on_step_end(None, state(3), None)
-    # Problems (1, 1/2) and (0, 0): the mean is 3/8, and from 1/2 on the first is solved.
-    assert logged == [{"eval/heldout/avg@2": 0.375}, {"eval/heldout/pass@2": 0.5}]
+    # Problems (1/2, 1/2) and (0, 0): the mean is 1/4, and from 1/2 on the first is solved.
+    assert logged == [{"eval/heldout/avg@2": 0.25}, {"eval/heldout/pass@2": 0.5}]
     rows = read_jsonl(callback.folder.evaluation(3))
     assert [row["reward"] for row in rows] == REWARDS
     assert all(row["step"] == 3 and row["max_new_tokens"] == 3 for row in rows)
