@@ -87,6 +87,28 @@ def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any)
     assert after.process is None and good.seconds > 0
 
 
+def test_what_follows_from_a_failed_job_never_starts_and_what_ended_well_is_told(
+    script: Any,
+) -> None:
+    bad, good = script("bad", "raise SystemExit(1)"), script("good", "")
+    late = script("late", "")
+    late.after = ("bad",)
+    told: list[str] = []
+    for job in (bad, good, late):
+        job.done = lambda job=job: told.append(job.name)
+    added: list[Job] = []
+
+    def more(over: set[str]) -> list[Job]:
+        if "bad" not in over or added:
+            return []
+        added.append(late)
+        return added
+
+    failed = run_jobs([bad, good], nothing, more=more, at_a_time=2, poll=0.02)
+    assert failed["late"] == "left out, since bad failed" and late.process is None
+    assert told == ["good"] and (bad.code, good.code, late.code) == (1, 0, None)
+
+
 JOBS = """
 import sys
 from pathlib import Path
