@@ -21,7 +21,7 @@ DISTRIBUTIONS = {
 OURS = {"scgrpo", "tests", "benchmarks", "inside"}
 """`inside` is what the sandbox calls `scgrpo.tasks.sandbox.inside`."""
 USED_BY_OTHERS = {
-    "dev": {"beartype", "fastapi", "mypy", "pre-commit", "pytest-timeout", "pytest-xdist", "ruff",
+    "dev": {"beartype", "fastapi", "mutmut", "mypy", "pre-commit", "pytest-timeout", "pytest-xdist", "ruff",
             "types-pyyaml", "uvicorn"},
     "appworld": {"pyseccomp"},
 }  # fmt: skip

@@ -15,7 +15,7 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("files", "importing", "extras", "mistakes"),
+            ("extras", "files", "importing", "jobs", "mistakes"),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),

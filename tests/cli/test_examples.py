@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scgrpo.cli.main import app
-from scgrpo.comparison.config import load_comparison
+from scgrpo.comparison.load import load_comparison
 from scgrpo.runs.config_reader import load_run_config
 
 FOLDER = Path(__file__).parents[2] / "examples"

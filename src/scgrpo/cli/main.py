@@ -136,11 +136,16 @@ def compare(
 
     Started again, it goes on where it stopped; one failure does not stop the rest.
     """
-    from scgrpo.cli.compare import run_matrix, show_difference
-
     if config is not None:
+        from scgrpo.cli.quiet import quiet
+
+        quiet()
+        from scgrpo.cli.compare import run_matrix
+
         run_matrix(config, only or [], task or [], jobs, dry_run=dry_run)
     else:
+        from scgrpo.cli.difference import show_difference
+
         show_difference(records or [], split)
 
 

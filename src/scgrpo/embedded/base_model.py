@@ -20,7 +20,7 @@ from scgrpo.embedded.request import BaseRequest
 from scgrpo.embedded.synthetic import corpus as synthetic
 from scgrpo.embedded.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.files import write_atomically
-from scgrpo.mistakes import ConfigError
+from scgrpo.mistakes import ConfigError, require_ranges
 from scgrpo.tasks.lookup.task import LookupOptions
 from scgrpo.tasks.synthetic.task import SyntheticOptions
 
@@ -81,9 +81,10 @@ def dials(request: BaseRequest) -> tuple[Any, Any]:
     """Options of the task and of its corpus.
 
     Raises:
-        ConfigError: for a task without a corpus, an option that it does not have, or a width that
-            cannot be.
+        ConfigError: for a task without a corpus, an option that it does not have, a number out of
+            its range, or a width that cannot be.
     """
+    require_ranges(request)
     if request.task not in SUBJECTS:
         raise ConfigError(
             f"--task is {request.task!r}; a base can be built for {' or '.join(SUBJECTS)}."

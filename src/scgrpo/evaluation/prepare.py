@@ -13,10 +13,11 @@ from scgrpo.embedded.shipped import local_name
 from scgrpo.evaluation.engines.base import Sampling
 from scgrpo.evaluation.fingerprint import fingerprint
 from scgrpo.evaluation.load_engine import Loading, engine_of
-from scgrpo.evaluation.problems import Problems, Settings, load_problems
+from scgrpo.evaluation.problems import Settings, load_problems
 from scgrpo.evaluation.request import EvaluationRequest
 from scgrpo.evaluation.run import Evaluation
 from scgrpo.mistakes import require_known
+from scgrpo.tasks.episodes import EpisodeTask
 
 OUTPUTS = Path("runs/eval")
 
@@ -36,7 +37,8 @@ def prepare(request: EvaluationRequest, task: Any, path: str, loading: Loading) 
     problems = load_problems(
         task, str(request.split), limit=request.limit, system_prompt=request.system_prompt
     )
-    settings = _settings(request, task, path, problems)
+    folder = None if request.engine == "openai" else Path(local_name(path))
+    settings = settings_of(request, task, None if folder is None else fingerprint(folder))
     return Evaluation(
         problems,
         settings,
@@ -75,11 +77,17 @@ def _notes(request: EvaluationRequest) -> dict[str, Any]:
     return {"engine_options": options} if options else {}
 
 
-def _settings(request: EvaluationRequest, task: Any, path: str, problems: Problems) -> Settings:
-    played = problems.environment is not None
+def settings_of(request: EvaluationRequest, task: Any, weights: str | None) -> Settings:
+    """What the samples of a request depend on.
+
+    Args:
+        request: what is asked for, with its split.
+        task: its task, whose data is not read.
+        weights: fingerprint of the model; None where there is none, or it is not known.
+    """
+    played = isinstance(task, EpisodeTask)
     longest = getattr(task, "trainer_defaults", {}).get("max_completion_length")
     usual = Sampling.max_new_tokens if played else longest or Sampling.max_new_tokens
-    served = request.engine == "openai"
     return Settings(
         split=str(request.split),
         seed=request.seed,
@@ -88,15 +96,15 @@ def _settings(request: EvaluationRequest, task: Any, path: str, problems: Proble
         top_p=request.top_p,
         engine=request.engine,
         model=request.model,
-        fingerprint=None if served else fingerprint(Path(local_name(path))),
+        fingerprint=weights,
         task=request.task,
         task_options=_recorded(request.options_of_task),
         system_prompt=request.system_prompt,
         template_options=_recorded(request.template_options),
         api_model=request.api_model,
         # A server's options shape the samples; vLLM's are mostly about the machine.
-        engine_options=_recorded(request.engine_options) if served else None,
-        max_turns=problems.turns if played else None,
+        engine_options=(_recorded(request.engine_options) if request.engine == "openai" else None),
+        max_turns=task.max_turns if played else None,
         max_episode_tokens=request.max_episode_tokens or longest if played else None,
     )
 

@@ -2,13 +2,13 @@
 
 import os
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.engines import ENGINES
 from scgrpo.evaluation.engines.base import BATCH_TOKENS, CONCURRENCY, TIMEOUT, Sampling
-from scgrpo.mistakes import ConfigError
+from scgrpo.mistakes import ConfigError, require_ranges
 from scgrpo.tasks import DEFAULT_TASK
 
 SAMPLING, ENGINE, EPISODES = "Sampling", "Engine", "Tasks that are played over several turns"
@@ -174,18 +174,9 @@ class EvaluationRequest:
             ConfigError: for a number out of its range, tries that there are not, options that the
                 engine does not have, or a server without address, naming the option.
         """
-        self._check_ranges()
+        require_ranges(self)
         _ = self.tries
         self._check_engine()
-
-    def _check_ranges(self) -> None:
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            least, most = spec.metadata.get("least"), spec.metadata.get("most")
-            if value is not None and least is not None and value < least:
-                raise ConfigError(f"{spec.name} is {value}; it must be at least {least}.")
-            if value is not None and most is not None and value > most:
-                raise ConfigError(f"{spec.name} is {value}; it must be at most {most}.")
 
     def _check_engine(self) -> None:
         if self.engine not in ENGINES:

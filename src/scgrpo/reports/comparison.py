@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from scgrpo.comparison.plan import BASE
-from scgrpo.comparison.results import Cell, Record, Row, read_results, rows
+from scgrpo.comparison.config import BASE
+from scgrpo.comparison.rows import Cell, Record, Row, read_results, rows
 from scgrpo.files import write_atomically
 from scgrpo.reports.charts import SMOOTHED, Chart, _chart, _series, _smoothed
 from scgrpo.reports.page import _asset, _embeddable, _template

@@ -20,15 +20,34 @@ def checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
             config, or for a checkpoint that is not whole.
     """
     checkpoint = _checkpoint(config, folder)
-    before = folder.read_config()
-    if before is not None and checkpoint is not None:
-        _refuse_another(config, before["run"], folder)
-    elif before is not None and config.resume == "never":
+    if checkpoint is not None:
+        refuse_other_run(config, folder)
+    elif config.resume == "never" and folder.config.exists():
         raise ValueError(
             f"{folder.path} holds a run already; choose another name, remove the folder, or set "
             "resume=auto."
         )
     return checkpoint
+
+
+def refuse_other_run(config: RunConfig, folder: RunFolder) -> None:
+    """Refuse a folder whose run was begun with another config.
+
+    Raises:
+        ValueError: naming each key that differs, both values and the cure.
+    """
+    before = folder.read_config()
+    if before is None:
+        return
+    # A run of an earlier version lacks the keys that came later, and had their defaults.
+    now, then = _flat(asdict(config)), _flat(asdict(RunConfig()) | before["run"])
+    changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
+    if changed:
+        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
+        raise ValueError(
+            f"{folder.path} was begun with another config ({difference}); restore these keys to "
+            "go on with it, choose another folder, or delete this one."
+        )
 
 
 def step_of(checkpoint: Path | None) -> int:
@@ -48,17 +67,6 @@ def _checkpoint(config: RunConfig, folder: RunFolder) -> Path | None:
             "folder checkpoint-N."
         )
     return path
-
-
-def _refuse_another(config: RunConfig, before: dict[str, Any], folder: RunFolder) -> None:
-    now, then = _flat(asdict(config)), _flat(before)
-    changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
-    if changed:
-        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
-        raise ValueError(
-            f"{folder.path} was begun with another config ({difference}); choose another name, or "
-            "restore these keys to resume it."
-        )
 
 
 def _flat(run: dict[str, Any]) -> dict[str, Any]:

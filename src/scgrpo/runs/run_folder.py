@@ -64,6 +64,13 @@ class RunFolder:
     def model(self) -> Path:
         return self.path / "model"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the run has made a step; one that failed before is begun anew."""
+        stepped = self.metrics.exists() and self.metrics.stat().st_size > 0
+        saved = self.checkpoints.exists() and any(self.checkpoints.iterdir())
+        return stepped or saved or self.model.exists()
+
     def evaluation(self, step: int) -> Path:
         return self.path / "eval" / f"step_{step:06d}.jsonl"
 

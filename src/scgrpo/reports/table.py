@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from scgrpo.comparison.plan import BASE
-from scgrpo.comparison.results import Cell, Row
+from scgrpo.comparison.config import BASE
+from scgrpo.comparison.rows import Cell, Row
 
 
 def markdown(results: dict[str, Any], table: Sequence[Row], machine: str) -> str:
