@@ -98,9 +98,9 @@ def group_advantage(reward, eps=1e-6):
     return normalised([None if math.isnan(r) else r for r in reward], eps)
 
 
-def diversity_score(kl_of_tokens, written, reference_length):
-    """s_i: mean of D over the first min(|o_i|, |o_r|) tokens that the model wrote."""
-    own = [d for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
+def diversity_score(kl_of_tokens, written, reference_length, c):
+    """s_i: mean of the weight f(D) over the first min(|o_i|, |o_r|) tokens that the model wrote."""
+    own = [weight(d, c) for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
     compared = own[: min(len(own), reference_length)]
     return sum(compared) / len(compared) if compared else 0.0
 

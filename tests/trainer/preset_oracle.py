@@ -171,11 +171,18 @@ def advantages(meaning, seen):
 
 
 def diversity(meaning, seen, row):
-    """s_i, None for a rollout without a reference."""
+    """s_i, None for a rollout without a reference; its f has the c of the generation batch."""
     if not seen.taught[row]:
         return None
+    every = [row for row, taught in enumerate(seen.taught) if taught]
+    c = scale(meaning, {row: divergence_of(meaning, seen, row) for row in every})
     kl = divergence_of(meaning, seen, row)
-    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row])
+    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row], c)
+
+
+def scale(meaning, values):
+    """c of the values `{row: (T)}` of active tokens."""
+    return meaning.fixed or oracle.threshold(np.concatenate(list(values.values())), meaning.percent)
 
 
 def divergence_of(meaning, seen, row):
@@ -219,9 +226,7 @@ def weights(meaning, seen, rows):
 
     def scaled(values):
         """x / (x + c) with the c of these values."""
-        c = meaning.fixed or max(
-            np.quantile(np.concatenate(list(values.values())), meaning.percent / 100), 1e-4
-        )
+        c = scale(meaning, values)
         return {row: x / (x + c) for row, x in values.items()}
 
     if meaning.weight == "disagreement":

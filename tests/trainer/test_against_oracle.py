@@ -26,9 +26,14 @@ REWARDS = [[0, 0.5, 0, 0.25], [0.5, 0, 0, 0], [1, 0, 0.5, 0], [1, 1, 0, 1], [1, 
 EARLIER = [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 SIZE, STEP, TEMPERATURE = 4, 40, 0.9
 ROLLOUTS = SIZE * len(REWARDS)
-# With a random policy, the presets' own values would leave these terms with next to no gradient.
-LOUDER = {"reinforce++": {"reward_kl": 0.2}, "opsd": {"divergence_clip": 1.0}}
-FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling"}
+# With a random policy, the presets' own values would leave these terms with next to no gradient,
+# and scores of unsolved groups that float32 can hardly tell apart (all weights are next to 1).
+LOUDER = {
+    "reinforce++": {"reward_kl": 0.2},
+    "opsd": {"divergence_clip": 1.0},
+    "sc-grpo-fixed-c": {"threshold_fixed": 0.02},
+}
+FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling", "threshold_fixed": "fixed"}
 MATRICES = (
     "lm_head.weight",
     "model.layers.0.mlp.down_proj.weight",

@@ -79,7 +79,8 @@ def test_advantages_of_partial_and_unsolved_groups(tmp_path):
             kl[i, : len(row["kl"] or [])] = torch.tensor(row["kl"] or [])
         length = torch.full((8,), len(shared["completion_ids"]))
         scored = torch.tensor([[r["reference"] >= 0 for r in rows]])
-        score = diversity_score(kl, written, length)[None]
+        weight = credit_weight(kl, torch.tensor(rows[0]["threshold_c"]))
+        score = diversity_score(weight, written, length)[None]
         expected = diversity_advantage(score, scored, 0.1)[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
         assert shared["advantage"] == 0 and shared["kl"] is None

@@ -11,10 +11,16 @@ import torch
 from torch import Tensor
 
 from scgrpo.credit.use import Passes
-from scgrpo.method import diversity_advantage, diversity_score, token_returns, whiten
+from scgrpo.method import (
+    credit_weight,
+    diversity_advantage,
+    diversity_score,
+    token_returns,
+    whiten,
+)
 from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
 from scgrpo.teachers.teacher import References
-from scgrpo.world import gather_padded
+from scgrpo.world import UnevenVectors, gather_padded
 
 Advantages = tuple[Tensor, Metrics]
 """`(B)` or `(B, T)`, and what is to be logged."""
@@ -78,8 +84,12 @@ def diversity(
     step: StepContext,
     references: References,
     alpha: float,
+    threshold: Callable[[Tensor], Tensor],
 ) -> Advantages:
     """The advantages, those of unsolved groups replaced by that of section 4.
+
+    The scores of a group are compared with each other, so that they share one c: that of the active
+    tokens of this generation batch. Where it is one optimizer step, the weights have the same.
 
     Args:
         advantage: `(B)` or `(B, T)` what the reward says.
@@ -88,13 +98,17 @@ def diversity(
         step: the generation batch.
         references: what was shown, and which groups are unsolved.
         alpha: scale of the pseudo-advantage.
+        threshold: from D of active tokens `(M_all)` to c.
     """
     scored_B, sign_N = passes.scored_B, references.diversity_sign
     if scored_B is None or sign_N is None or not bool(sign_N.any()):
         return advantage, {}
     device = scored_B.device
     length_B = torch.tensor([r[0].written if r else 0 for r in references.shown], device=device)
-    score_B = diversity_score(passes.columns["kl"], written_tokens(batch), length_B)
+    kl_BT = passes.columns["kl"]
+    kl_M = kl_BT[passes.columns["credit_active"]]
+    c = threshold(UnevenVectors(step.world, kl_M.numel()).gather(kl_M))
+    score_B = diversity_score(credit_weight(kl_BT, c), written_tokens(batch), length_B)
     score_NG = step.world.gather(score_B).view_as(step.reward_NG)
     scored_NG = step.world.gather(scored_B).view_as(step.reward_NG)
     sign_N1 = sign_N.to(device)[:, None]
