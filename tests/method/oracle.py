@@ -23,12 +23,14 @@ def route(reward, reference_set, solve_threshold=1.0, remembered=0):
     if not scored:
         return PLAIN
     n_c, size = sum(verified(scored, solve_threshold)), len(scored)
+    partial = 1 <= n_c < size and n_c + remembered >= 2
+    any_partial, solved = 1 <= n_c < size, n_c == size >= 2
     solves_some = {
-        "partial": 1 <= n_c < size and n_c + remembered >= 2,
-        "partial+none": 1 <= n_c < size and n_c + remembered >= 2,
-        "any-partial": n_c >= 1,
-        "all-correct": n_c == size and size >= 2,
-        "all": n_c >= 1,
+        "partial": partial,
+        "partial+none": partial,
+        "any-partial": any_partial,
+        "all-correct": solved,
+        "all": any_partial or solved,
     }[reference_set]
     if solves_some:
         return PARTIAL

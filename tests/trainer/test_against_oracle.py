@@ -253,7 +253,7 @@ def check_presence(meaning, seen):
     every = {
         "partial": [0, 0, meaning.memory > 0, 1, 0],
         "partial+none": [1, 1, meaning.memory > 0, 1, 0],
-        "any-partial": [0, 0, 1, 1, 1],
+        "any-partial": [0, 0, 1, 1, 0],
         "all-correct": [0, 0, 0, 0, 1],
         "all": [1, 1, 1, 1, 1],
         "": [bool(meaning.teacher)] * len(taught),
