@@ -160,13 +160,14 @@ def advantages(meaning, seen):
     for group, route, remembered in zip(
         seen.groups, seen.routes(meaning), seen.remembered, strict=True
     ):
-        if meaning.teacher == "self" and route == oracle.NONE:
+        rewards = [seen.rewards[i] for i in group]
+        if meaning.weight and route == oracle.NONE and min(rewards) == max(rewards):
             scores = [diversity(meaning, seen, row) for row in group]
             sign = -1 if remembered else 1
             found += [sign * a for a in oracle.diversity_advantage(scores, meaning.alpha)]
         else:
             # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
-            found += oracle.group_advantage([seen.rewards[i] for i in group], eps=1e-4)
+            found += oracle.group_advantage(rewards, eps=1e-4)
     return [[a] * n for a, n in zip(found, lengths, strict=True)]
 
 

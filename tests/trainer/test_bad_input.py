@@ -163,6 +163,7 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
         ({"threshold_min": 0}, "threshold_min is 0; it must be above 0"),
         ({"solve_threshold": 0}, "solve_threshold is 0"),
         ({"diversity_alpha": -1}, "diversity_alpha is -1"),
+        ({"diversity_replaces": "never"}, "diversity_replaces is 'never'; choose one of zero, al"),
         ({"loss_type": "vespo"}, "loss_type='vespo' reshapes advantages"),
         ({"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold needs one advantage"),
         (
