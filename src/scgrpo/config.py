@@ -59,8 +59,8 @@ class Method:
     )
     diversity_replaces: str = _option(
         "zero",
-        "Unsolved groups whose advantage it replaces: zero (those whose total rewards are all equal, "
-        "so that GRPO's is zero) or always.",
+        "Unsolved groups whose advantage it replaces: zero (those in which GRPO's is zero, as all "
+        "total rewards are equal) or always.",
     )
 
     weight: str = _option(

@@ -81,7 +81,7 @@ def diversity(
     method: Method,
     threshold: Callable[[Tensor], Tensor],
 ) -> Advantages:
-    """The advantages, those of unsolved groups that GRPO has nothing to say of replaced (section 4).
+    """The advantages, replaced in unsolved groups of which GRPO has nothing to say (section 4).
 
     The scores of a group are compared with each other, so that they share one c: that of the active
     tokens of this generation batch. Where it is one optimizer step, the weights have the same.
