@@ -20,8 +20,9 @@ TABLE = {
         "divergence": "reverse", "divergence_clip": None}),
     "sc-grpo": (*WEIGHTED, {
         "weight": "credit", "reference_set": "partial+none", "references": 1, "memory_size": 0,
-        "diversity_alpha": 0.1, "threshold_percentile": 75.0, "threshold_min": 1e-4,
-        "threshold_fixed": None, "threshold_scope": "batch", "solve_threshold": 1.0}),
+        "diversity_alpha": 0.1, "diversity_replaces": "zero", "threshold_percentile": 75.0,
+        "threshold_min": 1e-4, "threshold_fixed": None, "threshold_scope": "batch",
+        "solve_threshold": 1.0}),
     "sc-grpo-partial": (*WEIGHTED, {"reference_set": "partial"}),
     "sc-grpo-any-partial": (*WEIGHTED, {"reference_set": "any-partial"}),
     "sc-grpo-all-correct": (*WEIGHTED, {"reference_set": "all-correct"}),

@@ -19,6 +19,7 @@ USES = ("none", "weight", "loss")
 SCOPES = ("batch", "micro_batch")
 TEACHER_WEIGHTS = ("current", "initial")
 REDUCTIONS = ("mean", "max")
+REPLACES = ("zero", "always")
 
 
 def _option(default: Any, help: str) -> Any:
@@ -55,6 +56,11 @@ class Method:
     memory_age: int = _option(100, "Steps after which a remembered rollout is forgotten.")
     diversity_alpha: float = _option(
         0.1, "Scale of the diversity advantage of unsolved groups; paper: 0.1."
+    )
+    diversity_replaces: str = _option(
+        "zero",
+        "Unsolved groups whose advantage it replaces: zero (those in which GRPO's is zero, as all "
+        "total rewards are equal) or always.",
     )
 
     weight: str = _option(
@@ -161,6 +167,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "use": USES,
     "reference_set": REFERENCE_SETS,
     "reference_reduction": REDUCTIONS,
+    "diversity_replaces": REPLACES,
     "threshold_scope": SCOPES,
     "teacher_weights": TEACHER_WEIGHTS,
 }

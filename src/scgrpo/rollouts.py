@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scgrpo.world import World
@@ -44,6 +45,16 @@ class Rollouts:
     def __len__(self) -> int:
         return len(self.completion_ids)
 
+    def total_reward(self, weights: Tensor) -> Tensor:
+        """Weighted sum `(B_all)` of all reward functions, NaN where none applies.
+
+        Args:
+            weights: `(F)` of the functions.
+        """
+        reward = self.reward_per_func
+        total = (reward * weights.to(reward.device)).nansum(1)
+        return total.masked_fill(reward.isnan().all(1), torch.nan)
+
     @property
     def problems(self) -> list[str]:
         """What names the problem of each rollout: its `problem_id`, or else its prompt."""
@@ -58,6 +69,8 @@ class StepContext:
     rollouts: Rollouts
     reward_NG: Tensor
     """`(N, G)` the verifier's rewards of all processes, NaN where unscored; on the CPU."""
+    total_NG: Tensor
+    """`(N, G)` weighted sum of the rewards of all functions, NaN where none applies; on the CPU."""
     world: World
     seed: int = 0
     step: int = 0

@@ -63,7 +63,7 @@ def rollouts_of(
         completion_ids=ids,
         reward_per_func=reward[:, None],
     )
-    return batch, StepContext(rollouts, reward_NG, world, seed=3, step=5)
+    return batch, StepContext(rollouts, reward_NG, reward_NG, world, seed=3, step=5)
 
 
 def host_of(method: Method, world: World | None = None, model: Any = None, **more: Any) -> Host:

@@ -23,12 +23,14 @@ def route(reward, reference_set, solve_threshold=1.0, remembered=0):
     if not scored:
         return PLAIN
     n_c, size = sum(verified(scored, solve_threshold)), len(scored)
+    partial = 1 <= n_c < size and n_c + remembered >= 2
+    any_partial, solved = 1 <= n_c < size, n_c == size >= 2
     solves_some = {
-        "partial": 1 <= n_c < size and n_c + remembered >= 2,
-        "partial+none": 1 <= n_c < size and n_c + remembered >= 2,
-        "any-partial": n_c >= 1,
-        "all-correct": n_c == size and size >= 2,
-        "all": n_c >= 1,
+        "partial": partial,
+        "partial+none": partial,
+        "any-partial": any_partial,
+        "all-correct": solved,
+        "all": any_partial or solved,
     }[reference_set]
     if solves_some:
         return PARTIAL
@@ -98,9 +100,9 @@ def group_advantage(reward, eps=1e-6):
     return normalised([None if math.isnan(r) else r for r in reward], eps)
 
 
-def diversity_score(kl_of_tokens, written, reference_length):
-    """s_i: mean of D over the first min(|o_i|, |o_r|) tokens that the model wrote."""
-    own = [d for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
+def diversity_score(kl_of_tokens, written, reference_length, c):
+    """s_i: mean of the weight f(D) over the first min(|o_i|, |o_r|) tokens that the model wrote."""
+    own = [weight(d, c) for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
     compared = own[: min(len(own), reference_length)]
     return sum(compared) / len(compared) if compared else 0.0
 

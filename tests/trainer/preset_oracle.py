@@ -160,22 +160,30 @@ def advantages(meaning, seen):
     for group, route, remembered in zip(
         seen.groups, seen.routes(meaning), seen.remembered, strict=True
     ):
-        if meaning.teacher == "self" and route == oracle.NONE:
+        rewards = [seen.rewards[i] for i in group]
+        if meaning.weight and route == oracle.NONE and min(rewards) == max(rewards):
             scores = [diversity(meaning, seen, row) for row in group]
             sign = -1 if remembered else 1
             found += [sign * a for a in oracle.diversity_advantage(scores, meaning.alpha)]
         else:
             # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
-            found += oracle.group_advantage([seen.rewards[i] for i in group], eps=1e-4)
+            found += oracle.group_advantage(rewards, eps=1e-4)
     return [[a] * n for a, n in zip(found, lengths, strict=True)]
 
 
 def diversity(meaning, seen, row):
-    """s_i, None for a rollout without a reference."""
+    """s_i, None for a rollout without a reference; its f has the c of the generation batch."""
     if not seen.taught[row]:
         return None
+    every = [row for row, taught in enumerate(seen.taught) if taught]
+    c = scale(meaning, {row: divergence_of(meaning, seen, row) for row in every})
     kl = divergence_of(meaning, seen, row)
-    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row])
+    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row], c)
+
+
+def scale(meaning, values):
+    """c of the values `{row: (T)}` of active tokens."""
+    return meaning.fixed or oracle.threshold(np.concatenate(list(values.values())), meaning.percent)
 
 
 def divergence_of(meaning, seen, row):
@@ -219,9 +227,7 @@ def weights(meaning, seen, rows):
 
     def scaled(values):
         """x / (x + c) with the c of these values."""
-        c = meaning.fixed or max(
-            np.quantile(np.concatenate(list(values.values())), meaning.percent / 100), 1e-4
-        )
+        c = scale(meaning, values)
         return {row: x / (x + c) for row, x in values.items()}
 
     if meaning.weight == "disagreement":

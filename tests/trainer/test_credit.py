@@ -79,7 +79,8 @@ def test_advantages_of_partial_and_unsolved_groups(tmp_path):
             kl[i, : len(row["kl"] or [])] = torch.tensor(row["kl"] or [])
         length = torch.full((8,), len(shared["completion_ids"]))
         scored = torch.tensor([[r["reference"] >= 0 for r in rows]])
-        score = diversity_score(kl, written, length)[None]
+        weight = credit_weight(kl, torch.tensor(rows[0]["threshold_c"]))
+        score = diversity_score(weight, written, length)[None]
         expected = diversity_advantage(score, scored, 0.1)[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
         assert shared["advantage"] == 0 and shared["kl"] is None
@@ -243,6 +244,48 @@ def test_solved_is_what_the_named_verifier_says(tmp_path):
     records, _ = one_step(args, reward=[vowels, format_bonus])
     assert {r["reward"] for r in records} == {0.0, 1.0}
     assert {r["route"] for r in records} >= {"partial", "none"}
+
+
+def partly_right(completions, **_):
+    """Tests passed by each rollout of a group: differently many in the first two, never all."""
+    return [i % 20 / 20 if i < 16 else 0.5 for i in range(len(completions))]
+
+
+@pytest.mark.parametrize("replaces", ["zero", "always"])
+def test_unsolved_groups_whose_rewards_differ_keep_their_advantage(tmp_path, replaces):
+    records, _ = one_step(config(tmp_path, diversity_replaces=replaces), reward=partly_right)
+    assert {r["route"] for r in records} == {"none"}
+    c = torch.quantile(torch.cat([torch.tensor(r["kl"]) for r in records if r["kl"]]), 0.75)
+    for group in range(4):
+        rows = [r for r in records if r["group"] == group]
+        found = torch.tensor([r["advantage"] for r in rows])
+        by_reward = group_advantage(torch.tensor([[r["reward"] for r in rows]]), eps=1e-4)[0]
+        if group < 2 and replaces == "zero":
+            torch.testing.assert_close(found, by_reward)
+            assert found.min() < -1 and found.max() > 1
+        else:
+            assert 0.01 < found.abs().max() < 0.3
+        for r in rows:  # the reference has no teacher, and weight 1
+            kl = torch.tensor(r["kl"] or [])
+            weight = torch.ones(len(r["weight"])) if r["kl"] is None else kl / (kl + c)
+            torch.testing.assert_close(torch.tensor(r["weight"]), weight, rtol=1e-4, atol=1e-6)
+
+
+def test_a_format_reward_keeps_its_signal_in_an_unsolved_group(tmp_path):
+    def well_formed(completions, **_):
+        return [float(i < 8 and i % 2) for i in range(len(completions))]
+
+    args = config(tmp_path, verifier="never", reward_weights=[1.0, 0.5])
+    records, _ = one_step(args, reward=[never, well_formed])
+    assert {(r["route"], r["reward"]) for r in records} == {("none", 0.0)}
+    found = torch.tensor([r["advantage"] for r in records]).view(4, 8)
+    by_format = group_advantage(0.5 * (torch.arange(8) % 2).float()[None], eps=1e-4)[0]
+    torch.testing.assert_close(found[0], by_format)
+    assert (found[1:].abs().amax(1) < 0.3).all() and (found[1:].abs().amax(1) > 0.01).all()
+
+
+def never(completions, **_):
+    return [0.0] * len(completions)
 
 
 def test_unscored_rollouts_are_neither_verified_nor_failed(tmp_path):

@@ -39,8 +39,6 @@ class Host:
     models: ModelHost
     aggregation: Aggregation
     """Of the loss to which a term may be added."""
-    reward_weights: Tensor
-    """`(F)` weights of the reward functions."""
     sampling_logps: Callable[[Batch], Tensor]
     """Log-probs `(B, T)` of the policy that sampled a batch, in nats."""
     autocast: Callable[[], AbstractContextManager[Any]]
@@ -121,8 +119,7 @@ def _distillation_loss(host: Host) -> DistillationLoss:
 
 
 def _whitened(host: Host) -> Whitened:
-    method = host.method
-    return Whitened(method.reward_kl, method.discount, host.reward_weights, host.sampling_logps)
+    return Whitened(host.method.reward_kl, host.method.discount, host.sampling_logps)
 
 
 ADVANTAGES: dict[str, Callable[[Host], Estimator]] = {

@@ -27,7 +27,15 @@ _Mark = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def _partial(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    return (n_c >= 1) & (n_c < n) & (n_c + m >= 2)
+    return _any_partial(n_c, n, m) & (n_c + m >= 2)
+
+
+def _any_partial(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+    return (n_c >= 1) & (n_c < n)
+
+
+def _solved(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
+    return (n_c == n) & (n >= 2)
 
 
 def _unsolved(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
@@ -41,9 +49,9 @@ def _never(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
 _REFERENCE_SETS: dict[str, tuple[_Mark, _Mark]] = {
     "partial": (_partial, _never),
     "partial+none": (_partial, _unsolved),
-    "any-partial": (lambda n_c, n, m: n_c >= 1, _never),
-    "all-correct": (lambda n_c, n, m: (n_c == n) & (n >= 2), _never),
-    "all": (lambda n_c, n, m: n_c >= 1, _unsolved),
+    "any-partial": (_any_partial, _never),
+    "all-correct": (_solved, _never),
+    "all": (lambda *counts: _any_partial(*counts) | _solved(*counts), _unsolved),
 }
 REFERENCE_SETS = tuple(_REFERENCE_SETS)
 """The rows of the paper's routing ablation; `partial+none` is the method."""

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from scgrpo.rollouts import Batch, Rollouts
 from scgrpo.teachers.policy import captured_hidden_states, find_backbone
-from scgrpo.trainer.resumable import ResumableTrainer
+from scgrpo.trainer.token_ratio import TokenRatioTrainer
 
 
-class CatchingTrainer(ResumableTrainer):
+class CatchingTrainer(TokenRatioTrainer):
     """Tells what a generation batch was made of."""
 
     _wants_student_states = False

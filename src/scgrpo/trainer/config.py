@@ -60,8 +60,8 @@ class SCGRPOConfig(Method, GRPOConfig):
             self._check_weighting()
         if self.use == "loss":
             self._check_loss()
-        if self.use == "weight" or self.advantage == "whitened":
-            self._check_per_token_advantages()
+        if self.advantage == "whitened":
+            self._check_whitened()
         self._check_advantage()
 
     @property
@@ -119,16 +119,18 @@ class SCGRPOConfig(Method, GRPOConfig):
                 f"{(batch // group + 1) * group}."
             )
 
-    def _check_per_token_advantages(self) -> None:
+    def _check_whitened(self) -> None:
+        """Refuse what asks for the sign of a sequence's advantage, which returns per token lack."""
+        asking = None
         if self.loss_type == "vespo":
-            raise ValueError(
-                "loss_type='vespo' reshapes advantages per sequence and cannot carry one per "
-                "token; use loss_type='grpo' or 'dapo'."
-            )
+            asking = "loss_type='vespo' chooses its parameters"
         if self.off_policy_mask_threshold is not None:
+            asking = f"off_policy_mask_threshold={self.off_policy_mask_threshold} drops sequences"
+        if asking is not None:
             raise ValueError(
-                "off_policy_mask_threshold needs one advantage per sequence; leave it unset when "
-                "tokens are weighted or returns are whitened."
+                f"{asking} by the sign of a sequence's advantage, which advantage='whitened' gives "
+                "each token for itself; set advantage='group', or loss_type='grpo' and no "
+                "off_policy_mask_threshold."
             )
 
     def _check_weighting(self) -> None:

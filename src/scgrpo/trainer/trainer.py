@@ -131,7 +131,6 @@ class SCGRPOTrainer(CatchingTrainer):
                 self.max_completion_length,
                 self._world.num_processes,
             ),
-            self.reward_weights,
             self._sampling_logps,
             self.accelerator.autocast,
             self.temperature,
@@ -214,6 +213,7 @@ class SCGRPOTrainer(CatchingTrainer):
 
     def _step_context(self, rollouts: Rollouts) -> StepContext:
         reward_NG = rollouts.reward_per_func[:, self._verifier].view(-1, self.num_generations)
+        total_NG = rollouts.total_reward(self.reward_weights).view_as(reward_NG)
         accumulation = self.args.gradient_accumulation_steps
         generate_every = self.args.steps_per_generation * self.num_iterations
         batch_of_step = self._step % accumulation // generate_every
@@ -221,6 +221,7 @@ class SCGRPOTrainer(CatchingTrainer):
         return StepContext(
             rollouts,
             reward_NG.float().cpu(),
+            total_NG.float().cpu(),
             self._world,
             self.args.seed,
             self.state.global_step,
