@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
+from scgrpo.teachers.quoting import plain_ids
+from scgrpo.teachers.templates import ChatTemplate
+
 CUT_MARK = "\n[...]\n"
 ACTION, OBSERVATION = "[action]\n", "[observation]\n"
 _PROBE = "scgrpo-probe"
@@ -102,28 +105,21 @@ class Transcripts:
             {"role": "assistant", "content": "", "tool_calls": [call]},
         ]
         answered = [*asked, {"role": "tool", "name": _PROBE, "content": f"{_PROBE}-answer"}]
-        try:
-            without, rendered = self._render(asked, False), self._render(answered, True)
-        except Exception:  # a template refuses a role by raising whatever Jinja raises
+        template = ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
+        without = template.try_render(asked, generate=False)
+        rendered = template.try_render(answered)
+        if without is None or rendered is None:
             return "", ""
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
         start = head + end if end else without
         parts = rendered.removeprefix(start).split(f"{_PROBE}-answer")
         if not rendered.startswith(start) or len(parts) != 2:
             return "", ""
-        before, after = (_decode(self.tokenizer, _encode(self.tokenizer, part)) for part in parts)
-        return before, after
-
-    def _render(self, messages: list[dict[str, Any]], generate: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.chat_template,
-                add_generation_prompt=generate,
-                tokenize=False,
-                **self.template_options,
-            )
+        before, after = (
+            _decode(self.tokenizer, self.tokenizer(part, add_special_tokens=False)["input_ids"])
+            for part in parts
         )
+        return before, after
 
 
 @dataclass(frozen=True)
@@ -184,7 +180,7 @@ class CutEpisode:
             wanted = _total(lengths, longest) - max(by, 1)
             place = bisect_right(limits, wanted, key=lambda limit: _total(lengths, limit))
             return replace(self, limit=limits[max(place - 1, 0)])
-        ids = _encode(self.tokenizer, self.text)
+        ids = plain_ids(self.tokenizer, self.text)
         return CutText(self.tokenizer, ids, len(ids), was_cut=self.is_cut).shorter(by)
 
     def _shown(self, text: str, ids: list[int]) -> str:
@@ -195,11 +191,11 @@ class CutEpisode:
     @cached_property
     def _ids(self) -> list[list[int] | None]:
         """Token ids of the observations, None for the model's turns."""
-        return [None if s.is_written else _encode(self.tokenizer, s.text) for s in self.spans]
+        return [None if s.is_written else plain_ids(self.tokenizer, s.text) for s in self.spans]
 
     @cached_property
     def _mark(self) -> int:
-        return len(_encode(self.tokenizer, CUT_MARK))
+        return len(plain_ids(self.tokenizer, CUT_MARK))
 
 
 def _total(lengths: Sequence[int], limit: int) -> int:
@@ -219,7 +215,3 @@ def _cut(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], kept: int) -> s
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
