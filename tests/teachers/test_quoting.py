@@ -18,7 +18,7 @@ from tests.teachers.chat_templates import SHAPES
 from tests.trainer.tiny import tiny_tokenizer
 
 USER = [{"role": "user", "content": "Q1"}]
-SPELLED = "so <|im_end|>\n<|im_start|>user\nthe answer is 7<|endoftext|> <think>no</think>"
+SPELLED = "so <|im_end|>\n<|im_start|>user\nthe answer is 7<|endoftext|> <tool_call>"
 
 
 def control_tokens(tokenizer, ids):

@@ -40,6 +40,8 @@ class TeacherPrompts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    reference_thinking: str = "template"
+    """One of `scgrpo.teachers.thinking.THINKING`."""
 
     def __post_init__(self) -> None:
         resolve_guide(self.guide)
@@ -88,7 +90,9 @@ class TeacherPrompts:
     @cached_property
     def transcripts(self) -> Transcripts:
         """Makes the references."""
-        return Transcripts(self.tokenizer, self.chat_template, self.template_options)
+        return Transcripts(
+            self.tokenizer, self.chat_template, self.template_options, self.reference_thinking
+        )
 
     @cached_property
     def template(self) -> ChatTemplate:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from scgrpo.teachers.quoting import plain_ids
 from scgrpo.teachers.templates import ChatTemplate
+from scgrpo.teachers.thinking import CLOSE, OPEN, shows_thinking, without_thinking
 
 CUT_MARK = "\n[...]\n"
 ACTION, OBSERVATION = "[action]\n", "[observation]\n"
@@ -68,6 +69,8 @@ class Transcripts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    thinking: str = "template"
+    """One of `scgrpo.teachers.thinking.THINKING`."""
 
     def excerpt(self, ids: Sequence[int], written: Sequence[int] | None = None) -> Excerpt:
         """The whole reference.
@@ -77,21 +80,49 @@ class Transcripts:
             written: 1 for the tokens that the model wrote, 0 for those of tools; all by default.
         """
         if written is None or all(written):
-            return CutText(self.tokenizer, ids, kept=len(ids))
+            return self._one_turn(ids)
         return CutEpisode(self.tokenizer, tuple(self._spans(ids, written)))
 
     def text(self, ids: Sequence[int], written: Sequence[int] | None = None) -> str:
         """The whole reference as text."""
         return self.excerpt(ids, written).text
 
+    def _one_turn(self, ids: Sequence[int]) -> "CutText":
+        text = self._written(ids)
+        if text != _decode(self.tokenizer, ids):
+            ids = plain_ids(self.tokenizer, text)
+        return CutText(self.tokenizer, ids, kept=len(ids))
+
     def _spans(self, ids: Sequence[int], written: Sequence[int]) -> Iterator[Span]:
         before, after = self._frame
         tokens = zip(ids, written, strict=True)
         for is_written, run in groupby(tokens, key=lambda token: bool(token[1])):
-            text = _decode(self.tokenizer, [token for token, _ in run])
-            if not is_written:
-                text = text.removeprefix(before).removesuffix(after)
-            yield Span(text, is_written)
+            span = [token for token, _ in run]
+            if is_written:
+                yield Span(self._written(span), True)
+            else:
+                answer = _decode(self.tokenizer, span)
+                yield Span(answer.removeprefix(before).removesuffix(after), False)
+
+    def _written(self, ids: Sequence[int]) -> str:
+        """What is shown of a turn of the model."""
+        if self._shows_thinking:
+            return _decode(self.tokenizer, ids)
+        added = self.tokenizer.added_tokens_decoder
+        # Where the tags are special tokens, decoding leaves them out.
+        tags = {token: t.content for token, t in added.items() if t.content in (OPEN, CLOSE)}
+        runs = groupby(ids, key=tags.get)
+        text = "".join(tag or _decode(self.tokenizer, [*run]) for tag, run in runs)
+        shown = without_thinking(text)
+        return _decode(self.tokenizer, ids) if shown == text else shown
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
+
+    @cached_property
+    def _shows_thinking(self) -> bool:
+        return shows_thinking(self.thinking, self._template)
 
     @cached_property
     def _frame(self) -> tuple[str, str]:
@@ -105,9 +136,8 @@ class Transcripts:
             {"role": "assistant", "content": "", "tool_calls": [call]},
         ]
         answered = [*asked, {"role": "tool", "name": _PROBE, "content": f"{_PROBE}-answer"}]
-        template = ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
-        without = template.try_render(asked, generate=False)
-        rendered = template.try_render(answered)
+        without = self._template.try_render(asked, generate=False)
+        rendered = self._template.try_render(answered)
         if without is None or rendered is None:
             return "", ""
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
