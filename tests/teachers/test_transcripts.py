@@ -40,7 +40,7 @@ def build(max_length: int, *texts: str):
     """Teacher prompt with a reference, for a completion of five tokens; its text."""
     builder = TeacherPrompts(TOKENIZER, "{reference}", max_length)
     ids, mask = episode(*texts)
-    built = builder.build(USER, builder._apply_template(USER), ids, 5, reference_written=mask)
+    built = builder.build(USER, builder.template.ids(USER), ids, 5, reference_written=mask)
     return built, None if built is None else TOKENIZER.decode(built.ids)
 
 

@@ -25,7 +25,7 @@ def one_step(args, **options):
 def teacher_ids(run, record, reference):
     builder = run._credit.teacher.prompt_builder
     messages = [{"role": "user", "content": record["prompt"]}]
-    student = builder._apply_template(messages)
+    student = builder.template.ids(messages)
     ids = reference["completion_ids"]
     return student, builder.build(messages, student, ids, len(record["completion_ids"])).ids
 

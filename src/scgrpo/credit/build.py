@@ -48,6 +48,7 @@ class Host:
     """Longest teacher sequence in tokens."""
     chat_template: str | None = None
     template_options: dict[str, Any] = field(default_factory=dict)
+    reference_thinking: str = "template"
     score_tokens: int = 16384
 
 
@@ -81,6 +82,7 @@ def _prompts(host: Host) -> TeacherPrompts:
         max_length=host.max_length,
         chat_template=host.chat_template,
         template_options=host.template_options,
+        reference_thinking=host.reference_thinking,
     )
 
 

@@ -94,7 +94,12 @@ def _build_trainer(
 
 
 def _keep_rollouts(trainer: SCGRPOTrainer, batch: WeighedBatch, folder: RunFolder) -> None:
-    decode = Decoder(trainer._tokenizer, trainer.chat_template, trainer.chat_template_kwargs)
+    decode = Decoder(
+        trainer._tokenizer,
+        trainer.chat_template,
+        trainer.chat_template_kwargs,
+        trainer.args.reference_thinking,
+    )
     records = rollout_records(batch, decode)
     if trainer.accelerator.is_main_process:
         folder.write_rollouts(batch.attached.step.step, records)

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 from transformers import PreTrainedTokenizerBase
 
 from scgrpo.tasks.transcript import CUT_MARK, Span, transcript
+from scgrpo.teachers.quoting import plain_ids
+from scgrpo.teachers.templates import ChatTemplate
+from scgrpo.teachers.thinking import CLOSE, OPEN, shows_thinking, without_thinking
 
 _PROBE = "scgrpo-probe"
 
@@ -45,6 +48,8 @@ class Transcripts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    thinking: str = "template"
+    """One of `scgrpo.teachers.thinking.THINKING`."""
 
     def excerpt(self, ids: Sequence[int], written: Sequence[int] | None = None) -> Excerpt:
         """The whole reference.
@@ -54,21 +59,49 @@ class Transcripts:
             written: 1 for the tokens that the model wrote, 0 for those of tools; all by default.
         """
         if written is None or all(written):
-            return CutText(self.tokenizer, ids, kept=len(ids))
+            return self._one_turn(ids)
         return CutEpisode(self.tokenizer, tuple(self._spans(ids, written)))
 
     def text(self, ids: Sequence[int], written: Sequence[int] | None = None) -> str:
         """The whole reference as text."""
         return self.excerpt(ids, written).text
 
+    def _one_turn(self, ids: Sequence[int]) -> "CutText":
+        text = self._written(ids)
+        if text != _decode(self.tokenizer, ids):
+            ids = plain_ids(self.tokenizer, text)
+        return CutText(self.tokenizer, ids, kept=len(ids))
+
     def _spans(self, ids: Sequence[int], written: Sequence[int]) -> Iterator[Span]:
         before, after = self._frame
         tokens = zip(ids, written, strict=True)
         for is_written, run in groupby(tokens, key=lambda token: bool(token[1])):
-            text = _decode(self.tokenizer, [token for token, _ in run])
-            if not is_written:
-                text = text.removeprefix(before).removesuffix(after)
-            yield Span(text, is_written)
+            span = [token for token, _ in run]
+            if is_written:
+                yield Span(self._written(span), True)
+            else:
+                answer = _decode(self.tokenizer, span)
+                yield Span(answer.removeprefix(before).removesuffix(after), False)
+
+    def _written(self, ids: Sequence[int]) -> str:
+        """What is shown of a turn of the model."""
+        if self._shows_thinking:
+            return _decode(self.tokenizer, ids)
+        added = self.tokenizer.added_tokens_decoder
+        # Where the tags are special tokens, decoding leaves them out.
+        tags = {token: t.content for token, t in added.items() if t.content in (OPEN, CLOSE)}
+        runs = groupby(ids, key=tags.get)
+        text = "".join(tag or _decode(self.tokenizer, [*run]) for tag, run in runs)
+        shown = without_thinking(text)
+        return _decode(self.tokenizer, ids) if shown == text else shown
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
+
+    @cached_property
+    def _shows_thinking(self) -> bool:
+        return shows_thinking(self.thinking, self._template)
 
     @cached_property
     def _frame(self) -> tuple[str, str]:
@@ -82,28 +115,20 @@ class Transcripts:
             {"role": "assistant", "content": "", "tool_calls": [call]},
         ]
         answered = [*asked, {"role": "tool", "name": _PROBE, "content": f"{_PROBE}-answer"}]
-        try:
-            without, rendered = self._render(asked, False), self._render(answered, True)
-        except Exception:  # a template refuses a role by raising whatever Jinja raises
+        without = self._template.try_render(asked, generate=False)
+        rendered = self._template.try_render(answered)
+        if without is None or rendered is None:
             return "", ""
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
         start = head + end if end else without
         parts = rendered.removeprefix(start).split(f"{_PROBE}-answer")
         if not rendered.startswith(start) or len(parts) != 2:
             return "", ""
-        before, after = (_decode(self.tokenizer, _encode(self.tokenizer, part)) for part in parts)
-        return before, after
-
-    def _render(self, messages: list[dict[str, Any]], generate: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.chat_template,
-                add_generation_prompt=generate,
-                tokenize=False,
-                **self.template_options,
-            )
+        before, after = (
+            _decode(self.tokenizer, self.tokenizer(part, add_special_tokens=False)["input_ids"])
+            for part in parts
         )
+        return before, after
 
 
 @dataclass(frozen=True)
@@ -164,7 +189,7 @@ class CutEpisode:
             wanted = _total(lengths, longest) - max(by, 1)
             place = bisect_right(limits, wanted, key=lambda limit: _total(lengths, limit))
             return replace(self, limit=limits[max(place - 1, 0)])
-        ids = _encode(self.tokenizer, self.text)
+        ids = plain_ids(self.tokenizer, self.text)
         return CutText(self.tokenizer, ids, len(ids), was_cut=self.is_cut).shorter(by)
 
     def _shown(self, text: str, ids: list[int]) -> str:
@@ -175,11 +200,11 @@ class CutEpisode:
     @cached_property
     def _ids(self) -> list[list[int] | None]:
         """Token ids of the observations, None for the model's turns."""
-        return [None if s.is_written else _encode(self.tokenizer, s.text) for s in self.spans]
+        return [None if s.is_written else plain_ids(self.tokenizer, s.text) for s in self.spans]
 
     @cached_property
     def _mark(self) -> int:
-        return len(_encode(self.tokenizer, CUT_MARK))
+        return len(plain_ids(self.tokenizer, CUT_MARK))
 
 
 def _total(lengths: Sequence[int], limit: int) -> int:
@@ -199,7 +224,3 @@ def _cut(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], kept: int) -> s
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

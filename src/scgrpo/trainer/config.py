@@ -8,6 +8,7 @@ from trl import GRPOConfig
 
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import AGGREGATIONS
+from scgrpo.teachers.thinking import check_thinking
 
 
 @dataclass
@@ -36,6 +37,13 @@ class SCGRPOConfig(Method, GRPOConfig):
         default="math",
         metadata={"help": "Guide of the teacher: math, code, agent, or a text with {reference}."},
     )
+    reference_thinking: str = field(
+        default="template",
+        metadata={
+            "help": "<think> blocks of references: template (as the chat template treats those of "
+            "earlier turns), keep or remove."
+        },
+    )
     teacher_max_length: int | None = field(
         default=None,
         metadata={"help": "Longest teacher sequence in tokens; the model's context by default."},
@@ -56,6 +64,7 @@ class SCGRPOConfig(Method, GRPOConfig):
         self._check_groups()
         GRPOConfig.__post_init__(self)
         self.check()
+        check_thinking(self.reference_thinking)
         if self.use == "weight":
             self._check_weighting()
         if self.use == "loss":

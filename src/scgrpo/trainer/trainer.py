@@ -138,6 +138,7 @@ class SCGRPOTrainer(CatchingTrainer):
             checks.teacher_length(args.teacher_max_length, checks.context_length(unwrapped)),
             self.chat_template,
             self.chat_template_kwargs,
+            args.reference_thinking,
             args.score_tokens,
         )
 
