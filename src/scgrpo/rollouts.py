@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scgrpo.world import World
@@ -78,3 +79,9 @@ def written_tokens(batch: Batch) -> Tensor:
     """Tokens `(B, T)` that the model wrote: neither padding nor a tool's answer."""
     mask = batch["completion_mask"]
     return (mask * batch["tool_mask"] if "tool_mask" in batch else mask).bool()
+
+
+def total_reward(reward_per_func: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum `(B_all)` of reward functions `(B_all, F)`, NaN where none of them applies."""
+    total = (reward_per_func * weights.to(reward_per_func.device)).nansum(1)
+    return total.masked_fill(reward_per_func.isnan().all(1), torch.nan)

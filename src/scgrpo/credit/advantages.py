@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scgrpo.credit.use import Passes
 from scgrpo.method import diversity_advantage, diversity_score, token_returns, whiten
-from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
+from scgrpo.rollouts import Batch, Metrics, StepContext, total_reward, written_tokens
 from scgrpo.teachers.teacher import References
 from scgrpo.world import gather_padded
 
@@ -50,7 +50,8 @@ class Whitened:
 
     def __call__(self, batch: Batch, step: StepContext) -> Advantages:
         written_BT = written_tokens(batch)
-        reward_B = self._total_reward(step.rollouts.reward_per_func)[step.local]
+        rewards = total_reward(step.rollouts.reward_per_func, self.reward_weights)
+        reward_B = rewards[step.local]
         kl_BT = torch.zeros(written_BT.shape, device=written_BT.device)
         if self.reward_kl > 0:
             kl_BT = self.sampling_logps(batch) - batch["ref_per_token_logps"]
@@ -64,11 +65,6 @@ class Whitened:
         total, tokens = step.world.sum(sums)
         logged = {"reward_kl": (total / tokens.clamp(min=1)).item()}
         return whitened[step.local, : written_BT.shape[1]], logged
-
-    def _total_reward(self, reward_per_func: Tensor) -> Tensor:
-        """Weighted sum `(B_all)` of all reward functions, NaN where none applies."""
-        total = (reward_per_func * self.reward_weights.to(reward_per_func.device)).nansum(1)
-        return total.masked_fill(reward_per_func.isnan().all(1), torch.nan)
 
 
 def diversity(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
@@ -23,15 +23,15 @@ def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> Non
     """
     if args.dynamic_sampling:
         _check_dynamic_sampling(dataset, environment=environment)
-    if dataset is None or isinstance(dataset, IterableDataset):
-        return
+    if not isinstance(dataset, Dataset):
+        return  # a stream, or nothing, or what TRL refuses by itself
     problems = args.generation_batch_size // args.num_generations
     if len(dataset) == 0:
         raise ValueError(
             "train_dataset is empty (0 rows); check the path, the split and any filter that was "
             "applied to it."
         )
-    columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
+    columns = dataset.column_names
     if "prompt" not in columns and not environment:
         raise ValueError(
             f"train_dataset has no column 'prompt' (it has: {', '.join(columns)}); rename the "
@@ -161,22 +161,3 @@ def teacher_length(wanted: int | None, context: int | None) -> int:
             f"to {context} or less, or leave it unset."
         )
     return wanted or context or 2**31
-
-
-def verifier_column(names: list[str], verifier: str | None) -> int:
-    """Which reward function says solved.
-
-    Raises:
-        ValueError: if several could, or the named one does not exist.
-    """
-    if verifier is not None and verifier not in names:
-        raise ValueError(
-            f"verifier is {verifier!r}, but the reward functions are {', '.join(names)}; name one "
-            "of them."
-        )
-    if verifier is None and len(names) > 1:
-        raise ValueError(
-            f"there are {len(names)} reward functions ({', '.join(names)}) and no verifier; set "
-            f"verifier={names[0]!r} or whichever says that a rollout is solved."
-        )
-    return names.index(verifier) if verifier is not None else 0

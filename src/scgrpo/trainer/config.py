@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from trl import GRPOConfig
@@ -15,7 +16,8 @@ class SCGRPOConfig(Method, GRPOConfig):
     """All fields of `trl.GRPOConfig`, and those of `scgrpo.config.Method`.
 
     The defaults are SC-GRPO as in the paper; `scgrpo.presets` has the other methods. `loss_type`
-    defaults to `grpo` (every rollout counts the same), the paper's objective, not to TRL's `dapo`.
+    defaults to `grpo` (every rollout counts the same), the paper's objective, not to TRL's `dapo`;
+    where a plain `GRPOConfig` is given to the trainer, it is what that says, `dapo` by default.
 
     Raises:
         ValueError: for a combination that cannot work, with the cure.
@@ -30,7 +32,9 @@ class SCGRPOConfig(Method, GRPOConfig):
 
     verifier: str | None = field(
         default=None,
-        metadata={"help": "Name of the reward function that says solved; needed with several."},
+        metadata={
+            "help": "Reward function that says solved; else the only one, or the weighted sum."
+        },
     )
     guide: str = field(
         default="math",
@@ -55,6 +59,9 @@ class SCGRPOConfig(Method, GRPOConfig):
     def __post_init__(self) -> None:
         self._check_groups()
         GRPOConfig.__post_init__(self)
+        self._check_method()
+
+    def _check_method(self) -> None:
         self.check()
         if self.use == "weight":
             self._check_weighting()
@@ -84,17 +91,19 @@ class SCGRPOConfig(Method, GRPOConfig):
 
     @classmethod
     def from_grpo(cls, args: GRPOConfig) -> "SCGRPOConfig":
-        """The same run as SC-GRPO: every field of a plain `GRPOConfig`, `loss_type` included.
+        """The same run as SC-GRPO: all that a `GRPOConfig` is, and the defaults of the method.
 
-        `loss_type` is kept where the user moved it from TRL's default, else it is the paper's.
+        Args:
+            args: a `GRPOConfig`, or a subclass with fields of its own, which the result has too;
+                a field that is called as one of the method's is that one.
+
+        Raises:
+            ValueError: for a combination that cannot work, with the cure.
         """
-        values: dict[str, Any] = {
-            spec.name: getattr(args, spec.name) for spec in fields(args) if spec.init
-        }
-        if values["loss_type"] == GRPOConfig.loss_type:
-            values["loss_type"] = cls.loss_type
-        values["generation_batch_size"] = None  # derived from steps_per_generation again
-        return cls(**values)
+        config: SCGRPOConfig = object.__new__(_adopting(cls, type(args)))
+        config.__dict__ |= {f.name: f.default for f in fields(cls)} | vars(args)
+        config._check_method()
+        return config
 
     def _check_groups(self) -> None:
         group = self.num_generations
@@ -161,3 +170,24 @@ class SCGRPOConfig(Method, GRPOConfig):
         # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the trainer
         # takes the penalty out of the loss again.
         self.beta = self.reward_kl
+
+
+@cache
+def _adopting(ours: type[SCGRPOConfig], theirs: type[GRPOConfig]) -> type[SCGRPOConfig]:
+    """Our config, which is also one of the user's class."""
+    if issubclass(ours, theirs):
+        return ours
+
+    def __reduce__(self: SCGRPOConfig) -> Any:
+        return _adopted, (ours, theirs, vars(self))
+
+    members = {"__reduce__": __reduce__, "__module__": ours.__module__}
+    return dataclass(init=False, repr=False)(type(theirs.__name__, (ours, theirs), members))
+
+
+def _adopted(
+    ours: type[SCGRPOConfig], theirs: type[GRPOConfig], state: dict[str, Any]
+) -> SCGRPOConfig:
+    config = object.__new__(_adopting(ours, theirs))
+    config.__dict__ |= state
+    return config
