@@ -184,10 +184,6 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
             "leave it unset when tokens are weighted or returns are whitened",
         ),
         ({"score_tokens": 0}, "score_tokens is 0"),
-        (
-            {"gradient_accumulation_steps": 4, "steps_per_generation": 2},
-            "steps_per_generation=2 is no multiple of gradient_accumulation_steps=4",
-        ),
     ],
 )
 def test_choices_that_cannot_work(tmp_path, fields, message):

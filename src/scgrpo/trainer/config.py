@@ -141,14 +141,6 @@ class SCGRPOConfig(Method, GRPOConfig):
             )
 
     def _check_weighting(self) -> None:
-        accumulation, generation = self.gradient_accumulation_steps, self.steps_per_generation
-        if self.threshold_scope == "batch" and generation % accumulation:
-            raise ValueError(
-                f"steps_per_generation={generation} is no multiple of "
-                f"gradient_accumulation_steps={accumulation}, so one optimizer step would see "
-                "rollouts that do not exist yet when its threshold c is computed; make it a "
-                "multiple, or set threshold_scope='micro_batch'."
-            )
         if self.score_tokens < 1:
             raise ValueError(f"score_tokens is {self.score_tokens}; it must be at least 1.")
 

@@ -119,6 +119,8 @@ class SCGRPOTrainer(CatchingTrainer):
         self._memory = new_memory(args.method)
         self._attached: Attached | None = None
         self._weighed = True
+        self._position = 0
+        """Micro-batches of the optimizer step so far."""
         self._times = PhaseTimes()
         self._sampling = DynamicSampling(
             self._world,
@@ -206,7 +208,8 @@ class SCGRPOTrainer(CatchingTrainer):
 
     def _weigh_tokens(self) -> None:
         assert self._attached is not None
-        weighed = self._credit.weigh(self._buffered_inputs, self.args.gradient_accumulation_steps)
+        accumulation = self.args.gradient_accumulation_steps
+        weighed = self._credit.weigh(self._buffered_inputs, accumulation, self._position)
         for micro_batch, columns in zip(self._buffered_inputs, weighed.columns, strict=True):
             micro_batch |= columns
         self._weighed = True
@@ -238,9 +241,7 @@ class SCGRPOTrainer(CatchingTrainer):
     def _step_context(self, rollouts: Rollouts) -> StepContext:
         reward_B = self._verification.reward(rollouts.reward_per_func)
         reward_NG = reward_B.view(-1, self.num_generations)
-        accumulation = self.args.gradient_accumulation_steps
-        generate_every = self.args.steps_per_generation * self.num_iterations
-        batch_of_step = self._step % accumulation // generate_every
+        batch_of_step = self._position // (self.args.steps_per_generation * self.num_iterations)
         inspected = min(self.inspected_rollouts, len(rollouts)) if self._wants_records else 0
         return StepContext(
             rollouts,
@@ -266,6 +267,7 @@ class SCGRPOTrainer(CatchingTrainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
         with self._times.timed("update"):
             loss = super().training_step(model, inputs, num_items_in_batch)
+        self._position = 0 if self.accelerator.sync_gradients else self._position + 1
         if self._step % self.current_gradient_accumulation_steps == 0:
             self._log_train(self._times.flush() | {"memory/peak": peak_memory()})
         return loss
