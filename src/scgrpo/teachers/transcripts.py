@@ -4,6 +4,7 @@ A rollout of one turn is its text. An episode, part of which tools wrote, is a t
 done and what came back, turn by turn.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 CUT_MARK = "\n[...]\n"
 ACTION, OBSERVATION = "[action]\n", "[observation]\n"
 _PROBE = "scgrpo-probe"
+_NOTHING = re.compile("")
 
 
 class Excerpt(Protocol):
@@ -87,14 +89,15 @@ class Transcripts:
         for is_written, run in groupby(tokens, key=lambda token: bool(token[1])):
             text = _decode(self.tokenizer, [token for token, _ in run])
             if not is_written:
-                text = text.removeprefix(before).removesuffix(after)
+                text = after.sub("", before.sub("", text, count=1), count=1)
             yield Span(text, is_written)
 
     @cached_property
-    def _frame(self) -> tuple[str, str]:
+    def _frame(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
         """What the chat template puts before and behind a tool's answer, special tokens aside.
 
         Found as TRL finds the tokens of an answer: by rendering a conversation with and without it.
+        Some templates name the tool there (gpt-oss, Gemma 4), so any name will do.
         """
         call = {"type": "function", "function": {"name": _PROBE, "arguments": {}}}
         asked = [
@@ -105,14 +108,14 @@ class Transcripts:
         try:
             without, rendered = self._render(asked, False), self._render(answered, True)
         except Exception:  # a template refuses a role by raising whatever Jinja raises
-            return "", ""
+            return _NOTHING, _NOTHING
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
         start = head + end if end else without
         parts = rendered.removeprefix(start).split(f"{_PROBE}-answer")
         if not rendered.startswith(start) or len(parts) != 2:
-            return "", ""
+            return _NOTHING, _NOTHING
         before, after = (_decode(self.tokenizer, _encode(self.tokenizer, part)) for part in parts)
-        return before, after
+        return re.compile(rf"\A{_any_tool(before)}"), re.compile(rf"{_any_tool(after)}\Z")
 
     def _render(self, messages: list[dict[str, Any]], generate: bool) -> str:
         return str(
@@ -200,6 +203,10 @@ class CutEpisode:
     @cached_property
     def _mark(self) -> int:
         return len(_encode(self.tokenizer, CUT_MARK))
+
+
+def _any_tool(frame: str) -> str:
+    return re.escape(frame).replace(re.escape(_PROBE), r"\S+?")
 
 
 def _total(lengths: Sequence[int], limit: int) -> int:
