@@ -51,7 +51,7 @@ def test_the_penalty_that_we_add_is_no_part_of_the_sum():
 
 
 def test_rewards_lie_anywhere_and_the_threshold_with_them(tmp_path):
-    run, records = one_step(tmp_path, length, solve_threshold=14.0)
+    _, records = one_step(tmp_path, length, solve_threshold=14.0)
     rewards = [record["reward"] for record in records]
     assert max(rewards) > 1
     groups = [rewards[first : first + 8] for first in range(0, 32, 8)]
@@ -63,7 +63,7 @@ def test_rewards_lie_anywhere_and_the_threshold_with_them(tmp_path):
 
 
 def test_negative_threshold(tmp_path):
-    run, records = one_step(tmp_path, penalty, solve_threshold=-3.0)
+    _, records = one_step(tmp_path, penalty, solve_threshold=-3.0)
     assert {record["route"] for record in records} == {"plain"}  # all are solved
     assert {record["reward"] for record in records} == {-3.0}
 
@@ -79,7 +79,7 @@ def test_nan_is_unscored_as_in_trl(tmp_path):
     def sometimes(completions, **_):
         return [NAN if i % 8 == 3 else r for i, r in enumerate(vowels(completions))]
 
-    run, records = one_step(tmp_path, sometimes)
+    _, records = one_step(tmp_path, sometimes)
     unscored = [record for record in records if record["index"] == 3]
     assert all(record["advantage"] == 0 and record["kl"] is None for record in unscored)
 

@@ -51,6 +51,8 @@ class Host:
     chat_template: str | None = None
     template_options: dict[str, Any] = field(default_factory=dict)
     score_tokens: int = 16384
+    prompts_are_given: bool = False
+    """Whether somebody else than the chat template may make the student's prompts."""
 
 
 def build_credit(host: Host) -> Credit:
@@ -83,6 +85,7 @@ def _prompts(host: Host) -> TeacherPrompts:
         max_length=host.max_length,
         chat_template=host.chat_template,
         template_options=host.template_options,
+        ids_are_given=host.prompts_are_given,
     )
 
 

@@ -41,6 +41,8 @@ class TeacherPrompts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    ids_are_given: bool = False
+    """Whether the student's prompts may be something else than what the template makes."""
 
     def __post_init__(self) -> None:
         resolve_guide(self.guide)
@@ -65,6 +67,9 @@ class TeacherPrompts:
             reference_written: 1 for the reference's tokens that the model wrote, 0 for those of
                 tools; all by default.
 
+        Where the student's prompt is something else than the template's rendering, guide and
+        reference stand in front of its ids, which stay what they are.
+
         Returns:
             The prompt, its reference shortened where prompt and completion would exceed
             `max_length` (`scgrpo.teachers.transcripts`); None where not even an empty reference
@@ -75,10 +80,15 @@ class TeacherPrompts:
         """
         room = self.max_length - completion_length
         reference: Excerpt | None = self.transcripts.excerpt(reference_ids, reference_written)
+        as_given = self.ids_are_given and self._ids(prompt, tools) != list(student_prompt_ids)
         while reference is not None:
-            ids = self._render(prompt, reference.text, tools)
+            if as_given:
+                ids = self._in_front(reference.text, student_prompt_ids)
+            else:
+                ids = self._render(prompt, reference.text, tools)
             if len(ids) <= room:
-                self._check_ending(ids, student_prompt_ids, prompt)
+                if not as_given:
+                    self._check_ending(ids, student_prompt_ids, prompt)
                 return TeacherPrompt(ids, reference_cut=reference.is_cut)
             # The cut text may tokenize a little longer than it was: shorten until it fits.
             reference = reference.shorter(by=len(ids) - room)
@@ -94,6 +104,17 @@ class TeacherPrompts:
         if isinstance(prompt, str):
             return list(self.tokenizer(f"{system}\n\n{prompt}")["input_ids"])
         return self._apply_template(self._with_system(prompt, system), tools=tools)
+
+    def _ids(self, prompt: Prompt, tools: list[Any] | None) -> list[int]:
+        if isinstance(prompt, str):
+            return list(self.tokenizer(prompt)["input_ids"])
+        return self._apply_template(prompt, tools=tools)
+
+    def _in_front(self, reference: str, student_ids: Sequence[int]) -> list[int]:
+        text = resolve_guide(self.guide).replace(PLACEHOLDER, reference)
+        shown = self.tokenizer(f"{text}\n\n", add_special_tokens=False)["input_ids"]
+        begins = int(list(student_ids[:1]) == [self.tokenizer.bos_token_id])
+        return [*student_ids[:begins], *shown, *student_ids[begins:]]
 
     def _with_system(self, messages: list[Message], system: str) -> list[Message]:
         first, rest = (messages[0], messages[1:]) if messages else ({}, [])

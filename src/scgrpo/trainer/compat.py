@@ -11,6 +11,7 @@ HOOKS = {
         *("processing_class", "reward_processing_classes", "callbacks", "optimizers"),
         *("quantization_config", "peft_config", "tools", "rollout_func", "environment_factory"),
     ],
+    "_tokenize_prompts": ["self", "prompts"],
     "_generate": ["self", "prompts"],
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],

@@ -24,6 +24,7 @@ from scgrpo.trainer.frozen_models import FrozenModels
 from scgrpo.trainer.rewards import with_overlong_penalty
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
 from scgrpo.trainer.verification import ThresholdWatch, Verification
+from scgrpo.trainer.vision import text_tokenizer
 from scgrpo.trainer.world import world_of
 
 require_known_trl()
@@ -105,7 +106,7 @@ class SCGRPOTrainer(CatchingTrainer):
         )
         checks.check_prompts(
             train_dataset,
-            self._tokenizer,
+            text_tokenizer(self.processing_class),
             checks.context_length(self.model),
             {"chat_template": self.chat_template, **self.chat_template_kwargs},
         )
@@ -135,13 +136,13 @@ class SCGRPOTrainer(CatchingTrainer):
 
     def _host(self) -> Host:
         args = self.args
-        checks.check_teacher(args.method, self.train_dataset, reads_images=self._is_vlm)
+        checks.check_teacher(args.method, self.train_dataset)
         unwrapped = self.accelerator.unwrap_model(self.model)
         return Host(
             args.method,
             self._world,
             Policy.of(unwrapped, lambda: self.model),
-            self._tokenizer,
+            text_tokenizer(self.processing_class),
             FrozenModels(
                 self.accelerator,
                 {"dtype": self.model.dtype, "device_map": None}
@@ -164,9 +165,20 @@ class SCGRPOTrainer(CatchingTrainer):
             self.chat_template,
             self.chat_template_kwargs,
             args.score_tokens,
+            prompts_are_given=self.rollout_func is not None,
         )
 
     # --- TRL's hooks, in the order in which it calls them ---
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        context = checks.context_length(self.model)
+        if self.model.training and context is not None:
+            for prompt, ids in zip(prompts, tokenized[0], strict=True):
+                if len(ids) >= context:
+                    place = checks.place_of(prompt, self.train_dataset)
+                    checks.check_length(len(ids), context, place)
+        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._times.timed("generate"):
@@ -195,6 +207,7 @@ class SCGRPOTrainer(CatchingTrainer):
     # --- the method ---
 
     def _attach_credit(self, batch: Batch, rollouts: Rollouts) -> None:
+        checks.check_images(self.args.method, "num_images" in batch)
         step = self._step_context(rollouts)
         if self.args.teacher == "self" and self.accelerator.is_main_process:
             self._watch.see(step.reward_NG, step.step)
