@@ -6,6 +6,7 @@ combination can be written in a config; an illegal one is refused with the cure.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from typing import Any
 
 from scgrpo.importing import import_function
@@ -43,7 +44,7 @@ class Method:
         "weight", "What becomes of the divergence: none, weight (times the loss), loss (added)."
     )
 
-    solve_threshold: float = _option(1.0, "Smallest verifier reward that counts as solved.")
+    solve_threshold: float = _option(1.0, "Reward from which on a rollout counts as solved.")
     reference_set: str = _option(
         "partial+none",
         "Groups that have references: partial, partial+none, any-partial, all-correct or all.",
@@ -174,7 +175,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 _INF = float("inf")
 _RANGES: dict[str, tuple[float, float, bool]] = {
-    "solve_threshold": (0, 1, True),
     "references": (1, _INF, False),
     "memory_size": (0, _INF, False),
     "memory_age": (1, _INF, False),
@@ -195,6 +195,11 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
 """Smallest and largest value, and whether the smallest itself is excluded."""
 
 _RULES: tuple[tuple[Callable[[Method], bool], str], ...] = (
+    (
+        lambda m: not isfinite(m.solve_threshold),
+        "solve_threshold is {solve_threshold}; it must be a finite number, the reward from which "
+        "on a rollout counts as solved.",
+    ),
     (
         lambda m: (m.teacher == "none") != (m.use == "none"),
         "teacher={teacher!r} with use={use!r} does nothing: a teacher needs a use and a use needs "

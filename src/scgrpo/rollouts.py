@@ -45,16 +45,6 @@ class Rollouts:
     def __len__(self) -> int:
         return len(self.completion_ids)
 
-    def total_reward(self, weights: Tensor) -> Tensor:
-        """Weighted sum `(B_all)` of all reward functions, NaN where none applies.
-
-        Args:
-            weights: `(F)` of the functions.
-        """
-        reward = self.reward_per_func
-        total = (reward * weights.to(reward.device)).nansum(1)
-        return total.masked_fill(reward.isnan().all(1), torch.nan)
-
     @property
     def problems(self) -> list[str]:
         """What names the problem of each rollout: its `problem_id`, or else its prompt."""
@@ -91,3 +81,9 @@ def written_tokens(batch: Batch) -> Tensor:
     """Tokens `(B, T)` that the model wrote: neither padding nor a tool's answer."""
     mask = batch["completion_mask"]
     return (mask * batch["tool_mask"] if "tool_mask" in batch else mask).bool()
+
+
+def total_reward(reward_per_func: Tensor, weights: Tensor) -> Tensor:
+    """Weighted sum `(B_all)` of reward functions `(B_all, F)`, NaN where none of them applies."""
+    total = (reward_per_func * weights.to(reward_per_func.device)).nansum(1)
+    return total.masked_fill(reward_per_func.isnan().all(1), torch.nan)

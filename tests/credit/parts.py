@@ -73,7 +73,6 @@ def host_of(method: Method, world: World | None = None, model: Any = None, **mor
     options = {
         "models": None,
         "aggregation": Aggregation("grpo", 1, 16, world.num_processes),
-        "reward_weights": torch.ones(1),
         "sampling_logps": None,
         "autocast": nullcontext,
         "guide": "{reference}",

@@ -1,10 +1,13 @@
 """Advantages of a batch, worked by hand; processes as threads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from scgrpo.credit.advantages import Whitened, group_normalised, no_advantage
+from scgrpo.rollouts import total_reward
 from tests.credit.parts import rollouts_of
 from tests.processes import in_processes
 
@@ -16,7 +19,7 @@ def whitened(world, reward_kl=0.0, discount=1.0):
     batch, step = rollouts_of(TEXTS, REWARDS, 2, world)
     batch["ref_per_token_logps"] = torch.full(batch["completion_ids"].shape, -1.5)
     sampled = torch.full(batch["completion_ids"].shape, -1.0)
-    estimate = Whitened(reward_kl, discount, torch.ones(1), lambda _: sampled)
+    estimate = Whitened(reward_kl, discount, lambda _: sampled)
     advantage, logged = estimate(batch, step)
     return advantage, batch["completion_mask"].bool(), logged
 
@@ -48,18 +51,20 @@ def test_returns_are_whitened_over_all_processes(processes, reward_kl, discount)
 
 def test_an_unscored_rollout_moves_nobody():
     batch, step = rollouts_of(TEXTS, [1.0, 0.0, float("nan"), 0.0], 2)
-    advantage, _ = Whitened(0.0, 1.0, torch.ones(1), lambda _: None)(batch, step)
+    advantage, _ = Whitened(0.0, 1.0, lambda _: None)(batch, step)
     scored = np.array([1.0] * 2 + [0.0] * 7)
     assert not advantage[2].any()
     expected = (1.0 - scored.mean()) / scored.std(ddof=1)
     np.testing.assert_allclose(advantage[0, :2].numpy(), expected, rtol=1e-5)
 
 
-def test_weights_of_the_rewards_count():
+def test_the_weighted_sum_of_all_functions_is_whitened():
+    per_func = torch.tensor([[1.0, 2.0], [0.0, 0.0], [0.0, 1.0], [torch.nan, torch.nan]])
+    total = total_reward(per_func, torch.tensor([1.0, 3.0]))
+    assert total[:3].tolist() == [7.0, 0.0, 3.0] and total[3].isnan()
     batch, step = rollouts_of(TEXTS, REWARDS, 2)
-    per_func = torch.tensor([[1.0, 2.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-    object.__setattr__(step.rollouts, "reward_per_func", per_func)
-    advantage, _ = Whitened(0.0, 1.0, torch.tensor([1.0, 3.0]), lambda _: None)(batch, step)
+    step = replace(step, total_NG=total.nan_to_num(0).view(2, 2))
+    advantage, _ = Whitened(0.0, 1.0, lambda _: None)(batch, step)
     returns = np.array([7.0] * 2 + [0.0] * 4 + [3.0] + [0.0] * 3)
     expected = (returns - returns.mean()) / returns.std(ddof=1)
     mask = batch["completion_mask"].bool()

@@ -100,7 +100,7 @@ def test_demonstrations_are_quoted_whole():
     student = builder.template.ids(USER)
     method = Method(teacher="demonstration", use="loss", advantage="none")
     rollouts = Rollouts([{"demonstration": SPELLED}], [USER], [student], [[5]], torch.zeros(1, 1))
-    step = StepContext(rollouts, torch.zeros(1, 1), OneProcess())
+    step = StepContext(rollouts, torch.zeros(1, 1), torch.zeros(1, 1), OneProcess())
     demonstrations = Demonstrations(method, builder)
     references = demonstrations.references(step, torch.zeros(1), Library(), None)
     ((found,),) = demonstrations.prompts(step, references).ids

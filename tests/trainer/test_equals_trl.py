@@ -4,7 +4,6 @@ import pytest
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from scgrpo import SCGRPOConfig, SCGRPOTrainer
 from scgrpo.method import clipped_surrogate, sequence_mean, token_mean
 from tests.trainer.runs import config, trainer, vowels
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
@@ -70,18 +69,6 @@ def test_weights_of_one_are_trl(tmp_path, loss_type):
     shares = [row.get("credit/route_partial", 0) for row in ours.state.log_history]
     assert max(shares) > 0
     assert_same_run(ours, trl_run(args))
-
-
-def test_plain_grpo_config_is_taken_as_sc_grpo(tmp_path):
-    args = GRPOConfig(str(tmp_path), use_cpu=True, bf16=False, report_to="none", temperature=0.7)
-    run = SCGRPOTrainer(
-        tiny_model(), vowels, args, tiny_dataset(), processing_class=tiny_tokenizer()
-    )
-    assert isinstance(run.args, SCGRPOConfig)
-    assert run.args.temperature == 0.7
-    assert (run.args.loss_type, run.args.use) == ("grpo", "weight")
-    moved = GRPOConfig(str(tmp_path), use_cpu=True, bf16=False, loss_type="bnpo")
-    assert SCGRPOConfig.from_grpo(moved).loss_type == "bnpo"
 
 
 @pytest.mark.parametrize("aggregation", ["grpo", "bnpo"])

@@ -151,7 +151,8 @@ def test_soft_overlong_penalty_is_added_and_decides_nothing(tmp_path):
     run = trainer(args)
     run.train()
     assert run.reward_func_names == ["vowels", "soft_overlong_punishment_reward"]
-    assert run.reward_func_names[run._verifier] == "vowels"
+    step = run._attached.step
+    assert torch.equal(step.reward_NG.flatten(), step.rollouts.reward_per_func[:, 0])
     lengths = torch.tensor([len(ids) for ids in run._attached.step.rollouts.completion_ids])
     # DAPO, Eq. 13, for L_max = 16 and L_cache = 8.
     expected = torch.where(lengths <= 8, 0.0, (8 - lengths) / 8)

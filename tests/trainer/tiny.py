@@ -37,6 +37,24 @@ def tiny_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     return fast
 
 
+def byte_tokenizer(template: str, special: list[str]) -> PreTrainedTokenizerFast:
+    """One token per byte, for templates whose signs the other tokenizer lacks."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", *special, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        additional_special_tokens=special,
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = template
+    return fast
+
+
 def tiny_model(seed: int = 0, **overrides: Any) -> Qwen3ForCausalLM:
     """A random Qwen3 of some ten thousand parameters."""
     torch.manual_seed(seed)

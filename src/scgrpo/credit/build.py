@@ -50,6 +50,8 @@ class Host:
     template_options: dict[str, Any] = field(default_factory=dict)
     reference_thinking: str = "template"
     score_tokens: int = 16384
+    prompts_are_given: bool = False
+    """Whether somebody else than the chat template may make the student's prompts."""
 
 
 def build_credit(host: Host) -> Credit:
@@ -83,6 +85,7 @@ def _prompts(host: Host) -> TeacherPrompts:
         chat_template=host.chat_template,
         template_options=host.template_options,
         reference_thinking=host.reference_thinking,
+        ids_are_given=host.prompts_are_given,
     )
 
 

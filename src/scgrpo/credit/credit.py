@@ -91,16 +91,17 @@ class Credit:
         parts = (logged, references.logged, prompts.logged, spread, shares)
         return Attached(step, references, prompts, passes, columns, _joined(parts))
 
-    def weigh(self, micro_batches: Sequence[Batch], per_step: int) -> Weighed:
+    def weigh(self, micro_batches: Sequence[Batch], per_step: int, position: int = 0) -> Weighed:
         """Per-token advantages, once the batch is cut into micro-batches.
 
         Args:
             micro_batches: of one generation batch.
             per_step: micro-batches of one optimizer step.
+            position: of the first of them within its optimizer step.
         """
         columns: list[Batch] = []
         scales: list[Tensor] = []
-        for window in self.use.windows(micro_batches, per_step):
+        for window in self.use.windows(micro_batches, per_step, position):
             signals = self.use.signals(window)
             c = self.use.threshold(signals.values["kl"])
             weight_M = self.use.weight(signals, c)

@@ -70,8 +70,16 @@ class Use(Protocol):
         """What is taken of a generation batch while its groups still exist."""
         ...
 
-    def windows(self, micro_batches: Sequence[Batch], per_step: int) -> Iterator[Sequence[Batch]]:
-        """Micro-batches that share a threshold; none where no token is weighted."""
+    def windows(
+        self, micro_batches: Sequence[Batch], per_step: int, position: int
+    ) -> Iterator[Sequence[Batch]]:
+        """Micro-batches that share a threshold; none where no token is weighted.
+
+        Args:
+            micro_batches: of one generation batch.
+            per_step: micro-batches of one optimizer step.
+            position: of the first of them within its optimizer step.
+        """
         ...
 
     def signals(self, window: Sequence[Batch]) -> Signals:
@@ -101,7 +109,9 @@ class NoUse:
     ) -> Passes:
         return Passes()
 
-    def windows(self, micro_batches: Sequence[Batch], per_step: int) -> Iterator[Sequence[Batch]]:
+    def windows(
+        self, micro_batches: Sequence[Batch], per_step: int, position: int
+    ) -> Iterator[Sequence[Batch]]:
         return iter(())
 
     def signals(self, window: Sequence[Batch]) -> Signals:

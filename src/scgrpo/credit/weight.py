@@ -6,6 +6,7 @@ M_all on all.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -55,9 +56,14 @@ class TokenWeight(NoUse):
         columns["reference"] = torch.where(scored_B, references.numbers.to(scored_B.device), -1)
         return Passes(columns, scored_B, _top_tokens(requests, scores), seconds)
 
-    def windows(self, micro_batches: Sequence[Batch], per_step: int) -> Iterator[Sequence[Batch]]:
-        size = per_step if self.method.threshold_scope == "batch" else 1
-        return (micro_batches[i : i + size] for i in range(0, len(micro_batches), size))
+    def windows(
+        self, micro_batches: Sequence[Batch], per_step: int, position: int
+    ) -> Iterator[Sequence[Batch]]:
+        if self.method.threshold_scope == "micro_batch":
+            per_step, position = 1, 0
+        # Of an optimizer step that other generation batches share, only what is here is known.
+        ends = [*range(per_step - position, len(micro_batches), per_step), len(micro_batches)]
+        return (micro_batches[i:j] for i, j in pairwise([0, *ends]))
 
     def signals(self, window: Sequence[Batch]) -> Signals:
         own = {name: active(window, name) for name in ("kl", *self.scorer.signals)}

@@ -33,7 +33,7 @@ def rollout_records(weighed: WeighedBatch, decode: "Decoder") -> list[Record]:
         for position, row in enumerate(micro_batch["rollout_row"].tolist()):
             rows[row] = _tensors_of(micro_batch, position, step.rollouts.completion_ids[row])
     size = step.reward_NG.shape[1]
-    rewards = step.rollouts.reward_per_func[step.local, weighed.verifier].tolist()
+    rewards = step.reward_NG.flatten()[step.local].tolist()
     records = [
         {
             "step": step.step,

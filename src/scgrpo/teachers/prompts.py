@@ -42,6 +42,8 @@ class TeacherPrompts:
     """Further arguments of the template, such as enable_thinking."""
     reference_thinking: str = "template"
     """One of `scgrpo.teachers.thinking.THINKING`."""
+    ids_are_given: bool = False
+    """Whether the student's prompts may be something else than what the template makes."""
 
     def __post_init__(self) -> None:
         resolve_guide(self.guide)
@@ -66,6 +68,9 @@ class TeacherPrompts:
             reference_written: 1 for the reference's tokens that the model wrote, 0 for those of
                 tools; all by default.
 
+        Where the student's prompt is something else than the template's rendering, guide and
+        reference stand in front of its ids, which stay what they are.
+
         Returns:
             The prompt, its reference shortened where prompt and completion would exceed
             `max_length` (`scgrpo.teachers.transcripts`); None where not even an empty reference
@@ -78,10 +83,15 @@ class TeacherPrompts:
         room = self.max_length - completion_length
         opening = self._opening(prompt, tools)
         reference: Excerpt | None = self.transcripts.excerpt(reference_ids, reference_written)
+        as_given = self.ids_are_given and self._ids(prompt, tools) != list(student_prompt_ids)
         while reference is not None:
-            ids = self._filled(prompt, opening, reference.text)
+            if as_given:
+                ids = self._in_front(reference.text, student_prompt_ids)
+            else:
+                ids = self._filled(prompt, opening, reference.text)
             if len(ids) <= room:
-                self._check_ending(ids, student_prompt_ids, prompt)
+                if not as_given:
+                    self._check_ending(ids, student_prompt_ids, prompt)
                 return TeacherPrompt(ids, reference_cut=reference.is_cut)
             # The cut text may tokenize a little longer than it was: shorten until it fits.
             reference = reference.shorter(by=len(ids) - room)
@@ -104,13 +114,27 @@ class TeacherPrompts:
             return Opening("", SEPARATOR + prompt, prompt)
         return self.template.opening(prompt, tools)
 
+    def _ids(self, prompt: Prompt, tools: list[Any] | None) -> list[int]:
+        """What the template makes of the student's prompt."""
+        text = prompt if isinstance(prompt, str) else self.template.render(prompt, tools=tools)
+        return self._encode([Passage(text)], prompt)
+
+    def _in_front(self, reference: str, student_ids: Sequence[int]) -> list[int]:
+        """Guide and reference in front of a prompt that is not the template's."""
+        begins = int(list(student_ids[:1]) == [self.tokenizer.bos_token_id])
+        shown = self._quoting.encode(self._guided("", reference, SEPARATOR))
+        return [*student_ids[:begins], *shown, *student_ids[begins:]]
+
     def _filled(self, prompt: Prompt, opening: Opening, reference: str) -> list[int]:
         """Token ids of the prompt with guide and reference."""
+        return self._encode(self._guided(opening.before, reference, opening.after), prompt)
+
+    def _guided(self, before: str, reference: str, after: str) -> list[Passage]:
         head, *tails = resolve_guide(self.guide).split(PLACEHOLDER)
-        passages = [Passage(opening.before + head)]
+        passages = [Passage(before + head)]
         for tail in tails:
             passages += [Passage(reference, is_quoted=True), Passage(tail)]
-        return self._encode([*passages, Passage(opening.after)], prompt)
+        return [*passages, Passage(after)]
 
     def _encode(self, passages: Sequence[Passage], prompt: Prompt) -> list[int]:
         return self._quoting.encode(passages, add_special_tokens=isinstance(prompt, str))

@@ -4,6 +4,7 @@ A rollout of one turn is its text. An episode, part of which tools wrote, is a t
 done and what came back, turn by turn.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from scgrpo.teachers.templates import ChatTemplate
 from scgrpo.teachers.thinking import CLOSE, OPEN, shows_thinking, without_thinking
 
 _PROBE = "scgrpo-probe"
+_NOTHING = re.compile("")
 
 
 class Excerpt(Protocol):
@@ -81,7 +83,7 @@ class Transcripts:
                 yield Span(self._written(span), True)
             else:
                 answer = _decode(self.tokenizer, span)
-                yield Span(answer.removeprefix(before).removesuffix(after), False)
+                yield Span(after.sub("", before.sub("", answer, count=1), count=1), False)
 
     def _written(self, ids: Sequence[int]) -> str:
         """What is shown of a turn of the model."""
@@ -104,10 +106,11 @@ class Transcripts:
         return shows_thinking(self.thinking, self._template)
 
     @cached_property
-    def _frame(self) -> tuple[str, str]:
+    def _frame(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
         """What the chat template puts before and behind a tool's answer, special tokens aside.
 
         Found as TRL finds the tokens of an answer: by rendering a conversation with and without it.
+        Some templates name the tool there (gpt-oss, Gemma 4), so any name will do.
         """
         call = {"type": "function", "function": {"name": _PROBE, "arguments": {}}}
         asked = [
@@ -118,17 +121,17 @@ class Transcripts:
         without = self._template.try_render(asked, generate=False)
         rendered = self._template.try_render(answered)
         if without is None or rendered is None:
-            return "", ""
+            return _NOTHING, _NOTHING
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
         start = head + end if end else without
         parts = rendered.removeprefix(start).split(f"{_PROBE}-answer")
         if not rendered.startswith(start) or len(parts) != 2:
-            return "", ""
+            return _NOTHING, _NOTHING
         before, after = (
             _decode(self.tokenizer, self.tokenizer(part, add_special_tokens=False)["input_ids"])
             for part in parts
         )
-        return before, after
+        return re.compile(rf"\A{_any_tool(before)}"), re.compile(rf"{_any_tool(after)}\Z")
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,10 @@ class CutEpisode:
     @cached_property
     def _mark(self) -> int:
         return len(plain_ids(self.tokenizer, CUT_MARK))
+
+
+def _any_tool(frame: str) -> str:
+    return re.escape(frame).replace(re.escape(_PROBE), r"\S+?")
 
 
 def _total(lengths: Sequence[int], limit: int) -> int:

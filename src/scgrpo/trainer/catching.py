@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scgrpo.rollouts import Batch, Rollouts
 from scgrpo.teachers.policy import captured_hidden_states, find_backbone
+from scgrpo.trainer.rewards import check_finite, checked_functions
 from scgrpo.trainer.token_ratio import TokenRatioTrainer
 
 
@@ -37,7 +38,9 @@ class CatchingTrainer(TokenRatioTrainer):
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
     ) -> Tensor:
-        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        with checked_functions(self):
+            rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        check_finite(rewards, self.reward_func_names)
         self._caught["reward_per_func"] = rewards
         return rewards
 

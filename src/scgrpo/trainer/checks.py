@@ -1,13 +1,17 @@
 """What a user may get wrong, found before any compute is spent."""
 
+import heapq
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
 from scgrpo.config import Method
 from scgrpo.trainer.config import SCGRPOConfig
+
+LONGEST = 32
+"""Prompts that are tokenized before the run begins."""
 
 
 def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> None:
@@ -23,15 +27,15 @@ def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> Non
     """
     if args.dynamic_sampling:
         _check_dynamic_sampling(dataset, environment=environment)
-    if dataset is None or isinstance(dataset, IterableDataset):
-        return
+    if not isinstance(dataset, Dataset):
+        return  # a stream, or nothing, or what TRL refuses by itself
     problems = args.generation_batch_size // args.num_generations
     if len(dataset) == 0:
         raise ValueError(
             "train_dataset is empty (0 rows); check the path, the split and any filter that was "
             "applied to it."
         )
-    columns = dataset.column_names if isinstance(dataset, Dataset) else list(dataset[0])
+    columns = dataset.column_names
     if "prompt" not in columns and not environment:
         raise ValueError(
             f"train_dataset has no column 'prompt' (it has: {', '.join(columns)}); rename the "
@@ -46,19 +50,30 @@ def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> Non
         )
 
 
-def check_teacher(method: Method, dataset: Any, *, reads_images: bool) -> None:
+def check_teacher(method: Method, dataset: Any) -> None:
     """Refuse a teacher that has nothing to show, or that cannot see what the student sees.
 
     Raises:
         ValueError: naming what is missing.
     """
-    if method.teacher != "none" and reads_images:
-        raise ValueError(
-            "the model reads images, and a teacher prompt with images is not supported; use a "
-            "text-only model, or preset 'grpo'."
-        )
+    columns = dataset.column_names or [] if hasattr(dataset, "column_names") else []
+    check_images(method, any(column in columns for column in ("image", "images")))
     if method.teacher == "demonstration":
         _check_demonstrations(dataset, method.demonstration)
+
+
+def check_images(method: Method, has_images: bool) -> None:
+    """Refuse images where a teacher would have to see them too.
+
+    Raises:
+        ValueError: naming the cure.
+    """
+    if has_images and method.teacher != "none":
+        raise ValueError(
+            "the prompts hold images, and a teacher prompt with images is not supported; take the "
+            "images out of the data (a vision model learns from text alone as well), or use a "
+            "preset without a teacher, such as grpo or dapo."
+        )
 
 
 def _check_demonstrations(dataset: Any, column: str) -> None:
@@ -102,6 +117,9 @@ def check_prompts(
 ) -> None:
     """Refuse conversations without a chat template, and prompts that the model cannot hold.
 
+    Only the longest prompts are tokenized, by their characters; the others are measured when they
+    come up, since TRL tokenizes them then.
+
     Args:
         dataset: map-style training set with a column `prompt`.
         tokenizer: tokenizer of the policy.
@@ -123,20 +141,48 @@ def check_prompts(
         )
     if context is None:
         return
-    for row, prompt in enumerate(dataset["prompt"]):
+    prompts = dataset["prompt"]
+    sizes = [_characters(prompt) for prompt in prompts]
+    for row in heapq.nlargest(LONGEST, range(len(sizes)), key=sizes.__getitem__):
+        prompt = prompts[row]
         if conversational:
             rendered = tokenizer.apply_chat_template(
                 prompt, add_generation_prompt=True, tokenize=True, return_dict=True, **template
             )
         else:
             rendered = tokenizer(prompt)
-        length = len(rendered["input_ids"])
-        if length >= context:
-            raise ValueError(
-                f"the prompt of row {row} has {length} tokens, but the model's context is "
-                f"{context}, which leaves no room for a completion; filter such rows out or use "
-                "a model with a longer context."
-            )
+        check_length(len(rendered["input_ids"]), context, f"row {row}")
+
+
+def _characters(prompt: Any) -> int:
+    return len(prompt) if isinstance(prompt, str) else len(str(prompt))
+
+
+def check_length(length: int, context: int, place: str) -> None:
+    """Refuse a prompt that the model cannot hold.
+
+    Args:
+        length: of the prompt, in tokens.
+        context: tokens that the model can hold.
+        place: where the prompt stands.
+
+    Raises:
+        ValueError: naming the place and the length.
+    """
+    if length >= context:
+        raise ValueError(
+            f"the prompt of {place} has {length} tokens, but the model's context is {context}, "
+            "which leaves no room for a completion; filter such rows out or use a model with a "
+            "longer context."
+        )
+
+
+def place_of(prompt: Any, dataset: Any) -> str:
+    """Where a prompt stands in the training set, as a message names it."""
+    known = isinstance(dataset, Dataset) and "prompt" in dataset.column_names
+    rows = enumerate(dataset["prompt"]) if known else ()
+    found = next((row for row, other in rows if other == prompt), None)
+    return f"{str(prompt)[:60]!r}" if found is None else f"row {found}"
 
 
 def context_length(model: PreTrainedModel) -> int | None:
@@ -161,22 +207,3 @@ def teacher_length(wanted: int | None, context: int | None) -> int:
             f"to {context} or less, or leave it unset."
         )
     return wanted or context or 2**31
-
-
-def verifier_column(names: list[str], verifier: str | None) -> int:
-    """Which reward function says solved.
-
-    Raises:
-        ValueError: if several could, or the named one does not exist.
-    """
-    if verifier is not None and verifier not in names:
-        raise ValueError(
-            f"verifier is {verifier!r}, but the reward functions are {', '.join(names)}; name one "
-            "of them."
-        )
-    if verifier is None and len(names) > 1:
-        raise ValueError(
-            f"there are {len(names)} reward functions ({', '.join(names)}) and no verifier; set "
-            f"verifier={names[0]!r} or whichever says that a rollout is solved."
-        )
-    return names.index(verifier) if verifier is not None else 0

@@ -6,6 +6,12 @@ import trl
 from trl import GRPOTrainer
 
 HOOKS = {
+    "__init__": [
+        *("self", "model", "reward_funcs", "args", "train_dataset", "eval_dataset"),
+        *("processing_class", "reward_processing_classes", "callbacks", "optimizers"),
+        *("quantization_config", "peft_config", "tools", "rollout_func", "environment_factory"),
+    ],
+    "_tokenize_prompts": ["self", "prompts"],
     "_generate": ["self", "prompts"],
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 from trl import GRPOConfig
@@ -16,7 +17,8 @@ class SCGRPOConfig(Method, GRPOConfig):
     """All fields of `trl.GRPOConfig`, and those of `scgrpo.config.Method`.
 
     The defaults are SC-GRPO as in the paper; `scgrpo.presets` has the other methods. `loss_type`
-    defaults to `grpo` (every rollout counts the same), the paper's objective, not to TRL's `dapo`.
+    defaults to `grpo` (every rollout counts the same), the paper's objective, not to TRL's `dapo`;
+    where a plain `GRPOConfig` is given to the trainer, it is what that says, `dapo` by default.
 
     Raises:
         ValueError: for a combination that cannot work, with the cure.
@@ -31,7 +33,9 @@ class SCGRPOConfig(Method, GRPOConfig):
 
     verifier: str | None = field(
         default=None,
-        metadata={"help": "Name of the reward function that says solved; needed with several."},
+        metadata={
+            "help": "Reward function that says solved; else the only one, or the weighted sum."
+        },
     )
     guide: str = field(
         default="math",
@@ -63,6 +67,9 @@ class SCGRPOConfig(Method, GRPOConfig):
     def __post_init__(self) -> None:
         self._check_groups()
         GRPOConfig.__post_init__(self)
+        self._check_method()
+
+    def _check_method(self) -> None:
         self.check()
         check_thinking(self.reference_thinking)
         if self.use == "weight":
@@ -93,17 +100,19 @@ class SCGRPOConfig(Method, GRPOConfig):
 
     @classmethod
     def from_grpo(cls, args: GRPOConfig) -> "SCGRPOConfig":
-        """The same run as SC-GRPO: every field of a plain `GRPOConfig`, `loss_type` included.
+        """The same run as SC-GRPO: all that a `GRPOConfig` is, and the defaults of the method.
 
-        `loss_type` is kept where the user moved it from TRL's default, else it is the paper's.
+        Args:
+            args: a `GRPOConfig`, or a subclass with fields of its own, which the result has too;
+                a field that is called as one of the method's is that one.
+
+        Raises:
+            ValueError: for a combination that cannot work, with the cure.
         """
-        values: dict[str, Any] = {
-            spec.name: getattr(args, spec.name) for spec in fields(args) if spec.init
-        }
-        if values["loss_type"] == GRPOConfig.loss_type:
-            values["loss_type"] = cls.loss_type
-        values["generation_batch_size"] = None  # derived from steps_per_generation again
-        return cls(**values)
+        config: SCGRPOConfig = object.__new__(_adopting(cls, type(args)))
+        config.__dict__ |= {f.name: f.default for f in fields(cls)} | vars(args)
+        config._check_method()
+        return config
 
     def _check_groups(self) -> None:
         group = self.num_generations
@@ -143,14 +152,6 @@ class SCGRPOConfig(Method, GRPOConfig):
             )
 
     def _check_weighting(self) -> None:
-        accumulation, generation = self.gradient_accumulation_steps, self.steps_per_generation
-        if self.threshold_scope == "batch" and generation % accumulation:
-            raise ValueError(
-                f"steps_per_generation={generation} is no multiple of "
-                f"gradient_accumulation_steps={accumulation}, so one optimizer step would see "
-                "rollouts that do not exist yet when its threshold c is computed; make it a "
-                "multiple, or set threshold_scope='micro_batch'."
-            )
         if self.score_tokens < 1:
             raise ValueError(f"score_tokens is {self.score_tokens}; it must be at least 1.")
 
@@ -172,3 +173,24 @@ class SCGRPOConfig(Method, GRPOConfig):
         # TRL keeps the initial policy, or can turn an adapter off, where beta is not 0; the trainer
         # takes the penalty out of the loss again.
         self.beta = self.reward_kl
+
+
+@cache
+def _adopting(ours: type[SCGRPOConfig], theirs: type[GRPOConfig]) -> type[SCGRPOConfig]:
+    """Our config, which is also one of the user's class."""
+    if issubclass(ours, theirs):
+        return ours
+
+    def __reduce__(self: SCGRPOConfig) -> Any:
+        return _adopted, (ours, theirs, vars(self))
+
+    members = {"__reduce__": __reduce__, "__module__": ours.__module__}
+    return dataclass(init=False, repr=False)(type(theirs.__name__, (ours, theirs), members))
+
+
+def _adopted(
+    ours: type[SCGRPOConfig], theirs: type[GRPOConfig], state: dict[str, Any]
+) -> SCGRPOConfig:
+    config = object.__new__(_adopting(ours, theirs))
+    config.__dict__ |= state
+    return config

@@ -100,8 +100,8 @@ class DynamicSampling:
     rounds: int
     """Most extra generations of a batch."""
     seed: int
-    verifier: int
-    """Column of the reward that must differ within a group."""
+    verified: Callable[[Tensor], Tensor]
+    """Of the rewards `(B_all, F)` the ones `(B_all)` that must differ within a group."""
     tried: Tried = field(default_factory=Tried)
 
     def fill(
@@ -130,7 +130,7 @@ class DynamicSampling:
         found = generated = rounds = 0
         while True:
             pool = Pool.gathered(world, *generate(inputs))
-            differ_N = informative(pool.rollouts.reward_per_func[:, self.verifier].view(-1, size))
+            differ_N = informative(self.verified(pool.rollouts.reward_per_func).view(-1, size))
             kept.append(pool.select(_rows_of(differ_N, size)))
             spare.append(pool.select(_rows_of(~differ_N, size)))
             found, generated = found + int(differ_N.sum()), generated + len(differ_N)

@@ -12,7 +12,7 @@ from scgrpo.credit.aggregation import Aggregation
 from scgrpo.credit.build import Host, build_credit, new_memory
 from scgrpo.credit.credit import Attached
 from scgrpo.credit.use import Update
-from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext
+from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext, total_reward
 from scgrpo.teachers.policy import Policy
 from scgrpo.trainer import checks
 from scgrpo.trainer.catching import CatchingTrainer
@@ -21,8 +21,10 @@ from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DynamicSampling
 from scgrpo.trainer.frozen_models import FrozenModels
-from scgrpo.trainer.rewards import OVERLONG_NAME, check_verifier_range, prepared_rewards
+from scgrpo.trainer.rewards import with_overlong_penalty
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
+from scgrpo.trainer.verification import ThresholdWatch, Verification
+from scgrpo.trainer.vision import text_tokenizer
 from scgrpo.trainer.world import world_of
 
 require_known_trl()
@@ -35,8 +37,6 @@ class WeighedBatch:
     attached: Attached
     micro_batches: list[Batch]
     """Shuffled, cut and weighed."""
-    verifier: int
-    """Column of the verifier among the rewards."""
 
 
 RolloutSink = Callable[[WeighedBatch], None]
@@ -46,15 +46,15 @@ class SCGRPOTrainer(CatchingTrainer):
     """Drop-in for `trl.GRPOTrainer`: the same arguments, and credit per token.
 
     Everything that is not credit is TRL's: generation, rewards, loss, distribution, logging. A
-    plain `GRPOConfig` is taken as SC-GRPO with its fields.
+    plain `GRPOConfig`, or a subclass of it, is taken as SC-GRPO with its fields.
 
     Args:
-        model: as in `trl.GRPOTrainer`.
-        reward_funcs: as in `trl.GRPOTrainer`; with several, `args.verifier` names the one that
-            says solved.
+        reward_funcs: as in `trl.GRPOTrainer`. A rollout is solved where its reward reaches
+            `args.solve_threshold`: that of the function which `args.verifier` names, or else that
+            of the only function, or else the weighted sum.
         args: an `SCGRPOConfig`, or a `GRPOConfig`.
-        train_dataset: rows with a column `prompt`.
-        **kwargs: further arguments of `trl.GRPOTrainer`.
+
+    All other arguments are those of `trl.GRPOTrainer`, in its order.
 
     Raises:
         ValueError: for data, rewards or a model that cannot work, before any compute is spent.
@@ -75,28 +75,53 @@ class SCGRPOTrainer(CatchingTrainer):
         reward_funcs: Any = None,
         args: GRPOConfig | None = None,
         train_dataset: Any = None,
-        **kwargs: Any,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        reward_processing_classes: Any = None,
+        callbacks: Any = None,
+        optimizers: Any = (None, None),
+        quantization_config: Any = None,
+        peft_config: Any = None,
+        tools: Any = None,
+        rollout_func: Any = None,
+        environment_factory: Any = None,
     ) -> None:
         args = SCGRPOConfig.of(args, model)
-        environment = kwargs.get("environment_factory") is not None
-        checks.check_dataset(train_dataset, args, environment=environment)
-        functions = prepared_rewards(reward_funcs, args, environment=environment)
-        super().__init__(model, functions, args, train_dataset, **kwargs)
+        checks.check_dataset(train_dataset, args, environment=environment_factory is not None)
+        super().__init__(
+            model=model,
+            reward_funcs=with_overlong_penalty(reward_funcs, args),
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            reward_processing_classes=reward_processing_classes,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+            tools=tools,
+            rollout_func=rollout_func,
+            environment_factory=environment_factory,
+        )
         checks.check_prompts(
             train_dataset,
-            self._tokenizer,
+            text_tokenizer(self.processing_class),
             checks.context_length(self.model),
             {"chat_template": self.chat_template, **self.chat_template_kwargs},
         )
-        own = [name for name in self.reward_func_names if name != OVERLONG_NAME]
-        verifier = own[checks.verifier_column(own, args.verifier)]
-        self._verifier = self.reward_func_names.index(verifier)
+        self._verification = Verification.of(
+            self.reward_func_names, self.reward_weights, args.verifier
+        )
+        self._watch = ThresholdWatch(args.solve_threshold)
         self._world = world_of(self.accelerator)
         self._credit = build_credit(self._host())
         self._wants_student_states = self._credit.use.wants_student_states
         self._memory = new_memory(args.method)
         self._attached: Attached | None = None
         self._weighed = True
+        self._position = 0
+        """Micro-batches of the optimizer step so far."""
         self._times = PhaseTimes()
         self._sampling = DynamicSampling(
             self._world,
@@ -104,20 +129,20 @@ class SCGRPOTrainer(CatchingTrainer):
             self.num_generations,
             args.resample_rounds,
             args.seed,
-            self._verifier,
+            self._verification.reward,
         )
         self.rollout_sink: RolloutSink | None = None
         self.inspected_rollouts = 0
 
     def _host(self) -> Host:
         args = self.args
-        checks.check_teacher(args.method, self.train_dataset, reads_images=self._is_vlm)
+        checks.check_teacher(args.method, self.train_dataset)
         unwrapped = self.accelerator.unwrap_model(self.model)
         return Host(
             args.method,
             self._world,
             Policy.of(unwrapped, lambda: self.model),
-            self._tokenizer,
+            text_tokenizer(self.processing_class),
             FrozenModels(
                 self.accelerator,
                 {"dtype": self.model.dtype, "device_map": None}
@@ -140,9 +165,20 @@ class SCGRPOTrainer(CatchingTrainer):
             self.chat_template_kwargs,
             args.reference_thinking,
             args.score_tokens,
+            prompts_are_given=self.rollout_func is not None,
         )
 
     # --- TRL's hooks, in the order in which it calls them ---
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        context = checks.context_length(self.model)
+        if self.model.training and context is not None:
+            for prompt, ids in zip(prompts, tokenized[0], strict=True):
+                if len(ids) >= context:
+                    place = checks.place_of(prompt, self.train_dataset)
+                    checks.check_length(len(ids), context, place)
+        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._times.timed("generate"):
@@ -171,8 +207,10 @@ class SCGRPOTrainer(CatchingTrainer):
     # --- the method ---
 
     def _attach_credit(self, batch: Batch, rollouts: Rollouts) -> None:
+        checks.check_images(self.args.method, "num_images" in batch)
         step = self._step_context(rollouts)
-        check_verifier_range(step.reward_NG, self.reward_func_names[self._verifier])
+        if self.args.teacher == "self" and self.accelerator.is_main_process:
+            self._watch.see(step.reward_NG, step.step)
         with self.accelerator.autocast():
             self._attached = self._credit.attach(batch, step, self._memory)
         self._memory = self._attached.references.memory
@@ -183,13 +221,14 @@ class SCGRPOTrainer(CatchingTrainer):
 
     def _weigh_tokens(self) -> None:
         assert self._attached is not None
-        weighed = self._credit.weigh(self._buffered_inputs, self.args.gradient_accumulation_steps)
+        accumulation = self.args.gradient_accumulation_steps
+        weighed = self._credit.weigh(self._buffered_inputs, accumulation, self._position)
         for micro_batch, columns in zip(self._buffered_inputs, weighed.columns, strict=True):
             micro_batch |= columns
         self._weighed = True
         self._log_train(weighed.logged)
         if self._wants_records and self.rollout_sink is not None:
-            self.rollout_sink(WeighedBatch(self._attached, self._buffered_inputs, self._verifier))
+            self.rollout_sink(WeighedBatch(self._attached, self._buffered_inputs))
 
     def _compute_loss(self, model: nn.Module, inputs: Batch) -> Tensor:
         def surrogate() -> Tensor:
@@ -213,16 +252,15 @@ class SCGRPOTrainer(CatchingTrainer):
             self.beta = beta
 
     def _step_context(self, rollouts: Rollouts) -> StepContext:
-        reward_NG = rollouts.reward_per_func[:, self._verifier].view(-1, self.num_generations)
-        total_NG = rollouts.total_reward(self.reward_weights).view_as(reward_NG)
-        accumulation = self.args.gradient_accumulation_steps
-        generate_every = self.args.steps_per_generation * self.num_iterations
-        batch_of_step = self._step % accumulation // generate_every
+        reward_B = self._verification.reward(rollouts.reward_per_func)
+        reward_NG = reward_B.view(-1, self.num_generations)
+        total_B = total_reward(rollouts.reward_per_func, self.reward_weights)
+        batch_of_step = self._position // (self.args.steps_per_generation * self.num_iterations)
         inspected = min(self.inspected_rollouts, len(rollouts)) if self._wants_records else 0
         return StepContext(
             rollouts,
             reward_NG.float().cpu(),
-            total_NG.float().cpu(),
+            total_B.view_as(reward_NG).float().cpu(),
             self._world,
             self.args.seed,
             self.state.global_step,
@@ -244,6 +282,7 @@ class SCGRPOTrainer(CatchingTrainer):
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any) -> Tensor:
         with self._times.timed("update"):
             loss = super().training_step(model, inputs, num_items_in_batch)
+        self._position = 0 if self.accelerator.sync_gradients else self._position + 1
         if self._step % self.current_gradient_accumulation_steps == 0:
             self._log_train(self._times.flush() | {"memory/peak": peak_memory()})
         return loss
