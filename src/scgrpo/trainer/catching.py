@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scgrpo.rollouts import Batch, Rollouts
 from scgrpo.teachers.policy import captured_hidden_states, find_backbone
+from scgrpo.trainer import checks
 from scgrpo.trainer.rewards import check_finite, checked_functions
 from scgrpo.trainer.token_ratio import TokenRatioTrainer
 
@@ -20,6 +21,16 @@ class CatchingTrainer(TokenRatioTrainer):
     _wants_student_states = False
     """Whether hidden states are to be kept of a student pass that TRL makes anyway."""
     _tap_student_pass = False
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        context = checks.context_length(self.model)
+        if self.model.training and context is not None:
+            for prompt, ids in zip(prompts, tokenized[0], strict=True):
+                if len(ids) >= context:
+                    place = checks.place_of(prompt, self.train_dataset)
+                    checks.check_length(len(ids), context, place)
+        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         generated = super()._generate(prompts)

@@ -8,19 +8,16 @@ from typing import Any
 from torch import Tensor, nn
 from trl import GRPOConfig
 
-from scgrpo.credit.aggregation import Aggregation
-from scgrpo.credit.build import Host, build_credit, new_memory
+from scgrpo.credit.build import build_credit, new_memory
 from scgrpo.credit.credit import Attached
 from scgrpo.credit.use import Update
 from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext, total_reward
-from scgrpo.teachers.policy import Policy
 from scgrpo.trainer import checks
-from scgrpo.trainer.catching import CatchingTrainer
 from scgrpo.trainer.citation import PAPER
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DynamicSampling
-from scgrpo.trainer.frozen_models import FrozenModels
+from scgrpo.trainer.hosting import HostingTrainer
 from scgrpo.trainer.rewards import with_overlong_penalty
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
 from scgrpo.trainer.verification import ThresholdWatch, Verification
@@ -42,7 +39,7 @@ class WeighedBatch:
 RolloutSink = Callable[[WeighedBatch], None]
 
 
-class SCGRPOTrainer(CatchingTrainer):
+class SCGRPOTrainer(HostingTrainer):
     """Drop-in for `trl.GRPOTrainer`: the same arguments, and credit per token.
 
     Everything that is not credit is TRL's: generation, rewards, loss, distribution, logging. A
@@ -110,6 +107,9 @@ class SCGRPOTrainer(CatchingTrainer):
             checks.context_length(self.model),
             {"chat_template": self.chat_template, **self.chat_template_kwargs},
         )
+        self._set_up(args)
+
+    def _set_up(self, args: SCGRPOConfig) -> None:
         self._verification = Verification.of(
             self.reward_func_names, self.reward_weights, args.verifier
         )
@@ -134,51 +134,7 @@ class SCGRPOTrainer(CatchingTrainer):
         self.rollout_sink: RolloutSink | None = None
         self.inspected_rollouts = 0
 
-    def _host(self) -> Host:
-        args = self.args
-        checks.check_teacher(args.method, self.train_dataset)
-        unwrapped = self.accelerator.unwrap_model(self.model)
-        return Host(
-            args.method,
-            self._world,
-            Policy.of(unwrapped, lambda: self.model),
-            text_tokenizer(self.processing_class),
-            FrozenModels(
-                self.accelerator,
-                {"dtype": self.model.dtype, "device_map": None}
-                | (args.teacher_model_init_kwargs or {}),
-                self.is_deepspeed_enabled,
-                self.is_fsdp_enabled,
-            ),
-            Aggregation(
-                args.loss_type,
-                args.steps_per_generation,
-                self.max_completion_length,
-                self._world.num_processes,
-            ),
-            self._sampling_logps,
-            self.accelerator.autocast,
-            self.temperature,
-            args.guide,
-            checks.teacher_length(args.teacher_max_length, checks.context_length(unwrapped)),
-            self.chat_template,
-            self.chat_template_kwargs,
-            args.reference_thinking,
-            args.score_tokens,
-            prompts_are_given=self.rollout_func is not None,
-        )
-
     # --- TRL's hooks, in the order in which it calls them ---
-
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        tokenized = super()._tokenize_prompts(prompts)
-        context = checks.context_length(self.model)
-        if self.model.training and context is not None:
-            for prompt, ids in zip(prompts, tokenized[0], strict=True):
-                if len(ids) >= context:
-                    place = checks.place_of(prompt, self.train_dataset)
-                    checks.check_length(len(ids), context, place)
-        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._times.timed("generate"):
