@@ -59,7 +59,7 @@ class PolicyHeads:
         if self.clip is not None and self.clip_of == "entry":  # which TRL's kernel cannot do
             clip = partial(entry_clipped, clip=self.clip)
             clipped, whole = self._by_chunks(teacher_hidden, student_hidden, clip).unbind(-1)
-            return clipped, whole
+            return clipped, whole.detach()
         whole = self.divergence(teacher_hidden, student_hidden)
         return clipped_divergence(whole, self.clip), whole.detach()
 
