@@ -14,8 +14,8 @@ TABLE = {
         "dynamic_sampling": True, "resample_rounds": 10}),
     "reinforce++": ("whitened", "none", "none", "dapo", 0.2, {"reward_kl": 0.01, "discount": 1.0}),
     "opsd": ("none", "demonstration", "loss", "grpo", 0.2, {
-        "divergence": "forward", "divergence_clip": 0.05, "teacher_weights": "initial",
-        "loss_coefficient": 1.0}),
+        "divergence": "forward", "divergence_clip": 0.05, "divergence_clip_of": "entry",
+        "teacher_weights": "initial", "loss_coefficient": 1.0}),
     "opd": ("none", "model", "loss", "grpo", 0.2, {
         "divergence": "reverse", "divergence_clip": None}),
     "sc-grpo": (*WEIGHTED, {

@@ -21,6 +21,7 @@ SCOPES = ("batch", "micro_batch")
 TEACHER_WEIGHTS = ("current", "initial")
 REDUCTIONS = ("mean", "max")
 REPLACES = ("zero", "always")
+CLIPPED = ("entry", "token")
 
 
 def _option(default: Any, help: str) -> Any:
@@ -87,7 +88,13 @@ class Method:
         0.5, "Share of the teacher's direction in bidirectional and jsd."
     )
     divergence_clip: float | None = _option(
-        None, "Largest divergence of a token in the loss, in nats; OPSD: 0.05."
+        None,
+        "Largest divergence in the loss, in nats, of what divergence_clip_of says; OPSD: 0.05.",
+    )
+    divergence_clip_of: str = _option(
+        "entry",
+        "What is clipped: entry (the part of each vocabulary entry, before the sum) or token (the "
+        "sum); OPSD: entry.",
     )
     loss_coefficient: float = _option(
         1.0, "Coefficient of the divergence in the loss; paper: 0.1 beside GRPO."
@@ -169,6 +176,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "reference_set": REFERENCE_SETS,
     "reference_reduction": REDUCTIONS,
     "diversity_replaces": REPLACES,
+    "divergence_clip_of": CLIPPED,
     "threshold_scope": SCOPES,
     "teacher_weights": TEACHER_WEIGHTS,
 }

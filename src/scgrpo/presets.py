@@ -65,6 +65,7 @@ def opsd() -> Fields:
         "demonstration": "demonstration",
         "divergence": "forward",
         "divergence_clip": 0.05,
+        "divergence_clip_of": "entry",
         "loss_coefficient": 1.0,
     }
 

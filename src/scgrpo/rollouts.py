@@ -39,6 +39,8 @@ class Rollouts:
     """Tools that each prompt was rendered with."""
     student_hidden: Tensor | None = None
     """`(B, T, H)` states that predict the completions, where TRL made a student pass."""
+    masked: Sequence[bool] = ()
+    """Whether a rollout is left out of the loss as it was cut off; empty where none can be."""
     masked_groups: int = 0
     """Last groups of all, which fill the batch and are not learned from."""
 

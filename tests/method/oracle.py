@@ -69,6 +69,34 @@ def divergence(teacher, student, kind="forward", beta=0.5, temperature=1.0):
     return max(value, 0.0)
 
 
+def entry_clipped(teacher, student, clip, kind="forward", beta=0.5, temperature=1.0):
+    """OPSD: the part of each vocabulary entry is at most `clip`, and the parts are summed.
+
+    Returns the sum, which may be negative, and its gradient at the student's logits. With parts
+    F_v(q_v), U the entries that are not clipped, and g_v = dF_v/dq_v, the gradient is
+    q_k (g_k [k in U] - sum_U q_v g_v) / T, as dq_v/dz_k = q_v ([v = k] - q_k) / T.
+    """
+    log_p, log_q = softmax(teacher, temperature), softmax(student, temperature)
+    parts, slopes = [], []
+    for log_a, log_b in zip(log_p, log_q, strict=True):
+        a, b = math.exp(log_a), math.exp(log_b)
+        forward, reverse = a * (log_a - log_b), b * (log_b - log_a)
+        if kind == "jsd":
+            log_m = np.logaddexp(log_a + math.log(beta), log_b + math.log(1 - beta))
+            part = beta * a * (log_a - log_m) + (1 - beta) * b * (log_b - log_m)
+            slope = (1 - beta) * (log_b - log_m)
+        else:
+            share = {"forward": 1, "reverse": 0, "bidirectional": beta}[kind]
+            part = share * forward + (1 - share) * reverse
+            slope = -share * a / b + (1 - share) * (log_b - log_a + 1)
+        parts.append(min(part, clip))
+        slopes.append(slope if part < clip else 0.0)
+    q = [math.exp(x) for x in log_q]
+    drift = sum(b * g for b, g in zip(q, slopes, strict=True))
+    gradient = [b * (g - drift) / temperature for b, g in zip(q, slopes, strict=True)]
+    return sum(parts), gradient
+
+
 def percentile(values, percent):
     """Linear interpolation between the two nearest order statistics."""
     ordered = sorted(values)

@@ -6,8 +6,8 @@ autograd's.
 
 REINFORCE++: arXiv 2501.03262, Eq. 8 (advantage), 9 (KL in the reward) and 10 (normalisation over
 the batch), numbered as the documentation of RLinf 0.2 quotes them. OPSD: arXiv 2601.18734, the
-divergence over the full vocabulary along the student's rollouts; a token is clipped after that sum,
-as docs/presets.md says.
+divergence over the full vocabulary along the student's rollouts; the part of each entry is clipped
+before the sum, as the authors' code has it and docs/presets.md says.
 """
 
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class Meaning:
     coefficient: float = 0.0
     start: float | None = None
     ceiling: float | None = None
-    """Nats above which a token's divergence is constant."""
+    """Nats above which the part of a vocabulary entry is constant."""
 
 
 _SELF = Meaning(teacher="self", routes="partial+none", weight="credit")
@@ -288,9 +288,14 @@ def _token(meaning, seen, row, t, credit, warmed_share):
     if meaning.added and seen.taught[row]:
         pair = (seen.taught[row][0][t], logits, meaning.added)
         share = coefficient(meaning, warmed_share)
-        added = oracle.divergence(*pair, temperature=temperature)
-        if meaning.ceiling is not None and added > meaning.ceiling:
-            return loss + share * meaning.ceiling, gradient
+        if meaning.ceiling is None:
+            added = oracle.divergence(*pair, temperature=temperature)
+            slope = oracle.divergence_gradient(*pair, temperature=temperature)
+        else:
+            teacher, student, kind = pair
+            added, slope = oracle.entry_clipped(
+                teacher, student, meaning.ceiling, kind, temperature=temperature
+            )
         loss += share * added
-        gradient += share * np.array(oracle.divergence_gradient(*pair, temperature=temperature))
+        gradient += share * np.array(slope)
     return loss, gradient

@@ -168,6 +168,10 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
         ({"threshold_min": 0}, "threshold_min is 0; it must be above 0"),
         ({"solve_threshold": float("nan")}, "solve_threshold is nan; it must be a finite number"),
         ({"diversity_alpha": -1}, "diversity_alpha is -1"),
+        (
+            {"divergence_clip_of": "rollout"},
+            "divergence_clip_of is 'rollout'; choose one of entry, t",
+        ),
         ({"diversity_replaces": "never"}, "diversity_replaces is 'never'; choose one of zero, al"),
         (
             {"advantage": "whitened", "teacher": "none", "use": "none", "loss_type": "vespo"},

@@ -299,6 +299,45 @@ def test_unscored_rollouts_are_neither_verified_nor_failed(tmp_path):
     assert all(r["reference"] != 3 for r in records)
 
 
+def cut_off(prompts, run):
+    """Rollouts of which the first three of each group do not end."""
+    rendered = run.processing_class.apply_chat_template(
+        prompts, add_generation_prompt=True, return_dict=True
+    )
+    end = run.processing_class.eos_token_id
+    generator = torch.Generator().manual_seed(run.state.global_step)
+    ids = torch.randint(8, 40, (len(prompts), 6), generator=generator).tolist()
+    ids = [row if i % 8 < 3 else [*row, end] for i, row in enumerate(ids)]
+    logps = [[0.0] * len(row) for row in ids]
+    return {"prompt_ids": rendered["input_ids"], "completion_ids": ids, "logprobs": logps}
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_masked_rollouts_are_no_references(tmp_path, masks):
+    """Nor are they remembered; they count for their group, if as failed."""
+    solved = [{0, 1, 3}, {0, 3, 4}, set(), {3, 4, 5, 6, 7}]
+
+    def reward(completions, **_):
+        return [float(i % 8 in solved[i // 8]) for i in range(len(completions))]
+
+    args = config(tmp_path, mask_truncated_completions=masks, rollout_steps=1, memory_size=8)
+    run = trainer(args, reward=reward, rollout_func=cut_off)
+    records = keep_records(run)
+    run.train()
+    routes = [{r["route"] for r in records if r["group"] == g} for g in range(4)]
+    assert routes == [{"plain" if masks else "partial"}, {"partial"}, {"none"}, {"partial"}]
+    shown = [{r["reference"] for r in records if r["group"] == g} - {-1} for g in range(4)]
+    allowed = [verified or set(range(8)) for verified in solved]
+    if masks:
+        allowed = [group - {0, 1, 2} for group in allowed]
+        assert all(r["kl"] is None for r in records if r["index"] < 3)
+        assert shown[1] == {3, 4} and len(shown[2]) >= 1
+        allowed[0] = set()  # one is left, which has no other
+    assert all(found <= group for found, group in zip(shown, allowed, strict=True))
+    kept = sorted(len(rollouts) for rollouts in run._memory.kept.values())
+    assert kept == (3 * [1] + 3 * [2] + 3 * [5] if masks else 6 * [3] + 3 * [5])
+
+
 def test_reference_longer_than_the_context_is_cut_and_counted(tmp_path):
     records, run = one_step(config(tmp_path, teacher_max_length=30))
     assert run.state.log_history[0]["credit/reference_truncated"] > 0
@@ -306,7 +345,14 @@ def test_reference_longer_than_the_context_is_cut_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"bf16": True}, {"gradient_checkpointing": True}, {"temperature": 0.7}]
+    "options",
+    [
+        {"bf16": True},
+        {"gradient_checkpointing": True},
+        {"temperature": 0.7},
+        {"top_p": 0.5},  # D is of the full distributions
+        {"top_k": 4, "min_p": 0.1, "repetition_penalty": 1.2},
+    ],
 )
 def test_settings_that_must_keep_the_same_credit(tmp_path, options):
     records, run = one_step(config(tmp_path, **options))

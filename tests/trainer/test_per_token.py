@@ -118,7 +118,7 @@ def test_the_weight_acts_per_token_or_is_refused(tmp_path, run, use, level, loss
     for option in ["", *OPTIONS]:
         rows = [row for row in (loss_row, level, option) if row]
         if any(TABLE[row][use] == "refused" for row in rows):
-            with pytest.raises(ValueError, match="sign of a sequence's advantage, .* set advanta"):
+            with pytest.raises(ValueError, match=r"sign of a sequence's advantage, .* set adv"):
                 arguments(tmp_path, use, *rows)
         else:
             args = arguments(tmp_path, use, *rows)

@@ -99,6 +99,8 @@ def _models(host: Host) -> tuple[Policy, PolicyHeads]:
         host.temperature,
         method.divergence,
         method.divergence_beta,
+        method.divergence_clip,
+        method.divergence_clip_of,
     )
     return teacher, heads
 

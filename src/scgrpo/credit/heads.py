@@ -1,8 +1,9 @@
 """The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,8 +17,11 @@ from scgrpo.method import (
     chunked_divergence,
     chunked_statistics,
     chunked_top_tokens,
+    clipped_divergence,
+    entry_clipped,
 )
 from scgrpo.method.chunked import Head
+from scgrpo.method.divergence import summed
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,35 @@ class PolicyHeads:
     temperature: float
     kind: str = "forward"
     beta: float = 0.5
+    clip: float | None = None
+    """Largest divergence in a loss, in nats; None for no clipping."""
+    clip_of: str = "entry"
+    """What is clipped: the part of each vocabulary `entry`, or the sum of a `token`."""
     top_k: int = 5
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
         if student_hidden.is_cuda:
             return self._by_kernel(teacher_hidden, student_hidden)
+        return self._by_chunks(teacher_hidden, student_hidden, summed)
+
+    def clipped_divergence(
+        self, teacher_hidden: Tensor, student_hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Divergence of each row `(M, H)` as it enters a loss, and before it was clipped.
+
+        Both are `(M)` float32, in nats.
+        """
+        if self.clip is not None and self.clip_of == "entry":  # which TRL's kernel cannot do
+            clip = partial(entry_clipped, clip=self.clip)
+            clipped, whole = self._by_chunks(teacher_hidden, student_hidden, clip).unbind(-1)
+            return clipped, whole.detach()
+        whole = self.divergence(teacher_hidden, student_hidden)
+        return clipped_divergence(whole, self.clip), whole.detach()
+
+    def _by_chunks(
+        self, teacher_hidden: Tensor, student_hidden: Tensor, reduce: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         with _head(self.teacher) as teacher_head, _head(self.student) as student_head:
             return chunked_divergence(
                 teacher_hidden,
@@ -48,6 +75,7 @@ class PolicyHeads:
                 self.kind,
                 beta=self.beta,
                 temperature=self.temperature,
+                reduce=reduce,
             )
 
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:

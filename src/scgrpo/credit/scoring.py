@@ -59,6 +59,12 @@ class Heads(Protocol):
         """KL(teacher || student) of each row, `(M)` nats."""
         ...
 
+    def clipped_divergence(
+        self, teacher_hidden: Tensor, student_hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Divergence of each row as it enters a loss, and before it was clipped, `(M)` nats."""
+        ...
+
     def disagreement(self, teacher_hidden: Tensor) -> Tensor:
         """Of teachers `(J, M, H)`, `(M)` nats."""
         ...

@@ -25,6 +25,8 @@ class Library:
     """By their global numbers."""
     recalled: Sequence[Sequence[Remembered]] = ()
     """Verified rollouts of earlier steps, by group of all processes."""
+    masked: Sequence[bool] = ()
+    """Rollouts that are not to be shown, by their global numbers; empty for none."""
 
 
 @dataclass(frozen=True)

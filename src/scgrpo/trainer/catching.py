@@ -81,6 +81,8 @@ class CatchingTrainer(TokenRatioTrainer):
         self._tap_student_pass = self.model.training and self._trl_makes_a_student_pass
         batch = super()._generate_and_score_completions(inputs)
         self._tap_student_pass = False
+        if self.mask_truncated_completions:
+            self._caught["masked"] = (~batch["completion_mask"].bool().any(1)).tolist()
         return batch, Rollouts(**self._caught)
 
     @torch.no_grad()

@@ -11,10 +11,10 @@ from scgrpo.trainer.resumable import ResumableTrainer
 class TokenRatioTrainer(ResumableTrainer):
     """Takes the sequence's ratio in its token form, GSPO-token of arXiv 2507.18071, section 4.3.
 
-    s_i(theta) of a sequence has the same gradient in each of its tokens, whatever their weights. Its
-    token form sg[s_i] pi_t / sg[pi_t] has the same value, and the same gradient where all advantages
-    are equal. TRL makes it itself of a log-ratio per token, if the old log-probs are
-    sg[log pi_t - log s_i]; it asks for them after the student's forward, which is when they are known.
+    s_i(theta) of a sequence has the same gradient in each of its tokens, whatever their weights.
+    Its token form sg[s_i] pi_t / sg[pi_t] has the same value, and the same gradient where all
+    advantages are equal. TRL makes it itself of a log-ratio per token, if the old log-probs are
+    sg[log pi_t - log s_i]; it reads them after the student's forward, when they are known.
     """
 
     _of_sequences: Batch | None = None
