@@ -7,10 +7,11 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from scgrpo.teachers.fit import FitWatch, Misfit
 from scgrpo.teachers.guides import PLACEHOLDER, resolve_guide
 from scgrpo.teachers.quoting import Passage, QuotingTokenizer
 from scgrpo.teachers.templates import SEPARATOR, ChatTemplate, Message, Opening
-from scgrpo.teachers.transcripts import Excerpt, Transcripts
+from scgrpo.teachers.transcripts import CUT_MARK, Excerpt, Transcripts
 
 Prompt = str | list[Message]
 
@@ -44,6 +45,8 @@ class TeacherPrompts:
     """One of `scgrpo.teachers.thinking.THINKING`."""
     ids_are_given: bool = False
     """Whether the student's prompts may be something else than what the template makes."""
+    fit: FitWatch = field(default_factory=FitWatch, compare=False)
+    """Says what did not fit."""
 
     def __post_init__(self) -> None:
         resolve_guide(self.guide)
@@ -96,6 +99,25 @@ class TeacherPrompts:
             # The cut text may tokenize a little longer than it was: shorten until it fits.
             reference = reference.shorter(by=len(ids) - room)
         return None
+
+    def misfit(
+        self,
+        prompt: Prompt,
+        student_prompt_ids: Sequence[int],
+        completion_length: int,
+        tools: list[Any] | None = None,
+    ) -> Misfit:
+        """The lengths of a prompt that `build` found too long, its reference left out.
+
+        Args:
+            prompt: as for `build`, like the others.
+            student_prompt_ids: token ids of the student's prompt.
+            completion_length: tokens of the rollout.
+            tools: tools that the student's prompt was rendered with.
+        """
+        least = self._filled(prompt, self._opening(prompt, tools), CUT_MARK.strip())
+        own = len(student_prompt_ids)
+        return Misfit(len(least) - own, own, completion_length, self.max_length)
 
     @cached_property
     def transcripts(self) -> Transcripts:
