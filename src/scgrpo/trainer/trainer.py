@@ -24,6 +24,7 @@ from scgrpo.trainer.frozen_models import FrozenModels
 from scgrpo.trainer.rewards import OVERLONG_NAME, check_verifier_range, prepared_rewards
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
 from scgrpo.trainer.world import world_of
+from scgrpo.trainer.zero3 import announce_head
 
 require_known_trl()
 
@@ -113,6 +114,7 @@ class SCGRPOTrainer(CatchingTrainer):
         args = self.args
         checks.check_teacher(args.method, self.train_dataset, reads_images=self._is_vlm)
         unwrapped = self.accelerator.unwrap_model(self.model)
+        announce_head(unwrapped)
         return Host(
             args.method,
             self._world,
@@ -217,7 +219,6 @@ class SCGRPOTrainer(CatchingTrainer):
         accumulation = self.args.gradient_accumulation_steps
         generate_every = self.args.steps_per_generation * self.num_iterations
         batch_of_step = self._step % accumulation // generate_every
-        inspected = min(self.inspected_rollouts, len(rollouts)) if self._wants_records else 0
         return StepContext(
             rollouts,
             reward_NG.float().cpu(),
@@ -225,7 +226,7 @@ class SCGRPOTrainer(CatchingTrainer):
             self.args.seed,
             self.state.global_step,
             first_group=batch_of_step * len(reward_NG),
-            inspected=frozenset(range(inspected)),
+            inspected=self.inspected_rollouts if self._wants_records else 0,
         )
 
     @property
