@@ -4,7 +4,7 @@ Shapes: B rollouts of this process, B_all of all processes, N groups, G rollouts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -69,8 +69,8 @@ class StepContext:
     """Optimizer steps done."""
     first_group: int = 0
     """Number of the first of these groups within the optimizer step."""
-    inspected: frozenset[int] = field(default_factory=frozenset)
-    """Local rollouts whose likeliest tokens are wanted for the report."""
+    inspected: int = 0
+    """So many rollouts, the first of all processes, whose likeliest tokens are wanted."""
 
     @property
     def local(self) -> slice:

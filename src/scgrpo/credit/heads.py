@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import linear
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
@@ -31,8 +32,8 @@ class PolicyHeads:
     The gradient flows to the student's hidden states and head, where gradients are on.
     """
 
-    student: nn.Module
-    teacher: nn.Module
+    student: "nn.Module | WholeHead"
+    teacher: "nn.Module | WholeHead"
     """The student itself where both are the same weights."""
     temperature: float
     kind: str = "forward"
@@ -43,9 +44,20 @@ class PolicyHeads:
     """What is clipped: the part of each vocabulary `entry`, or the sum of a `token`."""
     top_k: int = 5
 
+    def gathered(self) -> "PolicyHeads":
+        """The same heads, whole on each process, to be asked without gradient.
+
+        Where the models are sharded this is what the processes do together: all of them call it,
+        and each may then ask as often as it likes.
+        """
+        student = WholeHead.of(self.student)
+        teacher = student if self.teacher is self.student else WholeHead.of(self.teacher)
+        return replace(self, student=student, teacher=teacher)
+
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
-        if student_hidden.is_cuda:
+        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again without a copy.
+        if student_hidden.is_cuda or is_deepspeed_zero3_enabled():
             return self._by_kernel(teacher_hidden, student_hidden)
         return self._by_chunks(teacher_hidden, student_hidden, summed)
 
@@ -81,13 +93,13 @@ class PolicyHeads:
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
         with _weights(self.student) as own, _weights(self.teacher) as others:
-            detached = [None if x is None else x.detach() for x in (teacher_hidden, *others)]
 
             def towards(beta: float) -> Tensor:
                 divergence, _ = ChunkedDivergenceFunction.apply(
                     student_hidden,
                     *own,
-                    *detached,
+                    teacher_hidden,
+                    *others,
                     beta,
                     self.temperature,
                     student.scale,
@@ -144,11 +156,41 @@ class LogitTransform:
         return scaled if self.softcap is None else self.softcap * (scaled / self.softcap).tanh()
 
 
+@dataclass(frozen=True)
+class WholeHead:
+    """An output head whose weights do not go when its model goes on."""
+
+    config: Any
+    """Of the model."""
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, model: Any) -> "WholeHead":
+        """The head of a model as it is now; a copy where the model is sharded."""
+        with _weights(model) as (weight, bias):
+            return cls(model.config, _kept(weight), None if bias is None else _kept(bias))
+
+    def get_output_embeddings(self) -> "WholeHead":
+        return self
+
+
+def _kept(weight: Tensor) -> Tensor:
+    if not hasattr(weight, "ds_status"):
+        return weight.detach()
+    kept = weight.detach().clone()
+    kept.ds_status = weight.ds_status  # type: ignore[attr-defined] -- TRL asks whether it is there
+    return kept
+
+
 @contextmanager
 def _head(model: Any) -> Iterator[Head]:
     """The output head as a function of hidden states."""
     transform = LogitTransform.of(model)
     with _weights(model) as (weight, bias):
+        if is_deepspeed_zero3_enabled():
+            # ZeRO-3 lets go of the head before the backward, in which chunks are computed again.
+            weight, bias = weight.clone(), None if bias is None else bias.clone()
 
         def head(hidden: Tensor) -> Tensor:
             own_bias = None if bias is None else bias.to(hidden.dtype)

@@ -9,6 +9,7 @@ from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.frozen_models import FrozenModels
 from scgrpo.trainer.vision import text_tokenizer
 from scgrpo.trainer.world import world_of
+from scgrpo.trainer.zero3 import announce_head
 
 
 class HostingTrainer(CatchingTrainer):
@@ -20,6 +21,7 @@ class HostingTrainer(CatchingTrainer):
         args, world = self.args, world_of(self.accelerator)
         checks.check_teacher(args.method, self.train_dataset)
         unwrapped = self.accelerator.unwrap_model(self.model)
+        announce_head(unwrapped)
         return Host(
             args.method,
             world,

@@ -212,7 +212,6 @@ class SCGRPOTrainer(HostingTrainer):
         reward_NG = reward_B.view(-1, self.num_generations)
         total_B = total_reward(rollouts.reward_per_func, self.reward_weights)
         batch_of_step = self._position // (self.args.steps_per_generation * self.num_iterations)
-        inspected = min(self.inspected_rollouts, len(rollouts)) if self._wants_records else 0
         return StepContext(
             rollouts,
             reward_NG.float().cpu(),
@@ -221,7 +220,7 @@ class SCGRPOTrainer(HostingTrainer):
             self.args.seed,
             self.state.global_step,
             first_group=batch_of_step * len(reward_NG),
-            inspected=frozenset(range(inspected)),
+            inspected=self.inspected_rollouts if self._wants_records else 0,
         )
 
     @property
