@@ -15,7 +15,7 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("files", "importing", "extras", "mistakes"),
+            ("files", "importing", "extras", "locks", "mistakes"),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),
