@@ -31,6 +31,7 @@ from scgrpo.comparison.plan import (
 from scgrpo.evaluation.compare import paired_difference
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import Record, read_records
+from scgrpo.locks import Lock
 from scgrpo.mistakes import ConfigError
 
 
@@ -90,6 +91,7 @@ def run_matrix(
     Raises:
         ValueError: for a comparison that cannot be.
         Failure: naming what failed, after all else was done.
+        OSError: where another comparison works in the folder.
     """
     console = console or Console()
     quiet()
@@ -100,10 +102,11 @@ def run_matrix(
     if dry_run:
         _check_all(comparison, console)
         return
-    failed = _run_missing(comparison, at_a_time, console)
-    for name, why in failed.items():
-        console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
-    _write(whole, console)
+    with Lock(whole.folder / "compare.lock", f"comparing into {whole.folder}"):
+        failed = _run_missing(comparison, at_a_time, console)
+        for name, why in failed.items():
+            console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
+        _write(whole, console)
     if failed:
         raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
 

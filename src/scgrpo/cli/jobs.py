@@ -41,7 +41,8 @@ class Job:
         settings = {"TOKENIZERS_PARALLELISM": "false"}
         if not self.launcher:
             settings["OMP_NUM_THREADS"] = str(threads)
-        program = shlex.split(self.launcher) or [sys.executable]
+        # -P: a folder in the working directory is no module.
+        program = shlex.split(self.launcher) or [sys.executable, "-P"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*program, "-m", "scgrpo.cli", *self.arguments],

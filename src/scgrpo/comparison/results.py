@@ -203,7 +203,10 @@ def _refuse_unequal(found: Sequence[Rewards], place: str) -> None:
 
 
 def _record(run: TrainingRun) -> Record:
-    logged = read_jsonl(run.folder / "metrics.jsonl")
+    metrics = run.folder / "metrics.jsonl"
+    logged = [row for row in read_jsonl(metrics) if "step" in row]
+    if not logged:
+        raise ValueError(f"{metrics} holds no step; restore it, or delete {run.folder}.")
     curves = {
         name: [_short(row[name]) for row in logged if row.get(name) is not None] for name in CURVES
     }
