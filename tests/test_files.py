@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scgrpo.files import jsonl_lines, read_jsonl, write_atomically
+from scgrpo.files import jsonl_lines, put_folder, read_jsonl, scratch_of, write_atomically
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path):
 ROWS = [{"a": 1}, {"a": "x\u2028y"}, {"a": None}]
 
 
-def test_rows_end_where_a_crash_cut_them(tmp_path):
+def test_what_a_crash_cut_is_left_out_without_a_word(tmp_path, caplog):
     path = tmp_path / "rows.jsonl"
     assert read_jsonl(path) == []
     whole = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
@@ -46,8 +46,30 @@ def test_rows_end_where_a_crash_cut_them(tmp_path):
     for cut in range(1, 5):
         path.write_text(whole[:-cut])
         assert read_jsonl(path) == (ROWS if cut == 1 else ROWS[:2])
+    assert caplog.messages == []
+
+
+def test_a_broken_line_costs_itself_and_is_said_once(tmp_path, caplog):
+    path = tmp_path / "rows.jsonl"
+    whole = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
     path.write_text(whole + '{"a": "half\n' + whole)
+    for _ in range(2):
+        assert read_jsonl(path) == ROWS + ROWS
+    assert caplog.messages == [f"{path}: line 4 is no JSON object and is left out."]
+    path.write_text("no\n" * 7 + whole)
     assert read_jsonl(path) == ROWS
+    said = "lines 1, 2, 3, 4, 5 and 2 more are no JSON objects and are left out."
+    assert caplog.messages[1:] == [f"{path}: {said}"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    target = tmp_path / "model"
+    for content in ("old", "new"):
+        scratch_of(target).mkdir()
+        (scratch_of(target) / "weights").write_text(content)
+        put_folder(target)
+        assert (target / "weights").read_text() == content
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_lines_say_where_they_stand_and_whether_they_are_rows(tmp_path):

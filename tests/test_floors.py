@@ -15,7 +15,7 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("extras", "files", "importing", "jobs", "mistakes"),
+            ("extras", "files", "importing", "jobs", "locks", "mistakes"),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),

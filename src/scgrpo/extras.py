@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 
@@ -18,7 +19,7 @@ class Extra:
     @property
     def missing(self) -> list[str]:
         """Modules that are not installed."""
-        return [module for module in self.modules if not _is_installed(module)]
+        return [module for module in self.modules if not is_installed(module)]
 
 
 _ON_LINUX = sys.platform == "linux"
@@ -56,6 +57,7 @@ def require(extra: str, instead: str = "") -> None:
     """
     for module in EXTRAS[extra].modules:
         try:
+            _refuse_folder(module)
             import_module(module)
         except ImportError as error:
             is_missing = isinstance(error, ModuleNotFoundError) and error.name == module
@@ -67,8 +69,24 @@ def require(extra: str, instead: str = "") -> None:
             continue  # pyseccomp without libseccomp, of which its caller has its own to say
 
 
-def _is_installed(module: str) -> bool:
+def _refuse_folder(module: str) -> None:
+    """A folder without Python files can be imported, as an empty package."""
     try:
+        spec = find_spec(module)
+    except ValueError:  # made in memory, without a spec
+        return
+    if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported and belongs to a distribution: no folder of that name."""
+    try:
+        version(_DISTRIBUTIONS.get(module, module))
         return find_spec(module) is not None
-    except (ImportError, ValueError):
+    except (ImportError, ValueError, PackageNotFoundError):
         return False
+
+
+_DISTRIBUTIONS = {"Stemmer": "PyStemmer"}
+"""By module, where it is named otherwise."""

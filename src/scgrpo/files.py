@@ -1,14 +1,20 @@
 """Files that a crash at any moment leaves readable: written at once, read without a cut line."""
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+SCRATCH = ".tmp"
+"""Ends the name of what is not written to its end."""
+
+logger = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -22,18 +28,30 @@ def write_atomically(path: Path, content: str | bytes | Callable[[Path], object]
         OSError: where it cannot be written; the old file is whole then, and nothing is left beside.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
+    partial = scratch_of(path)
     try:
         if callable(content):
             content(partial)
         else:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def scratch_of(path: Path) -> Path:
+    """Where a file or folder is written before it gets its name."""
+    return path.with_name(path.name + SCRATCH)
+
+
+def put_folder(path: Path) -> None:
+    """Give a folder that was written at `scratch_of(path)` its name, in place of an older one."""
+    for file in filter(Path.is_file, scratch_of(path).rglob("*")):
+        _sync(file)
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(scratch_of(path), path)
 
 
 @dataclass(frozen=True)
@@ -66,16 +84,44 @@ def jsonl_lines(path: Path) -> Iterator[Line]:
 
 
 def read_jsonl(path: Path) -> list[Row]:
-    """Rows up to a line that a crash cut short; none where there is no file."""
+    """Whole rows; none where there is no file.
+
+    A last line that a crash cut short is left out, as is any other broken line, which is said once.
+    """
     if not path.exists():
         return []
-    whole = takewhile(lambda row: row is not None, (line.row for line in jsonl_lines(path)))
-    return [row for row in whole if row is not None]
+    lines = list(jsonl_lines(path))
+    tell_broken(path, [x.number for x in lines if x.row is None and x.raw.endswith(b"\n")])
+    return [line.row for line in lines if line.row is not None]
+
+
+def tell_broken(path: Path, numbers: Sequence[int]) -> None:
+    """Say once that these lines of a file, if any, cannot be read and are left out."""
+    if numbers:
+        _warn_once(f"{path}: {broken_lines(numbers)} left out.")
+
+
+def broken_lines(numbers: Sequence[int]) -> str:
+    """That these lines are broken, in words such as "line 3 is no JSON object and is"."""
+    if len(numbers) == 1:
+        return f"line {numbers[0]} is no JSON object and is"
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return f"lines {', '.join(map(str, numbers[:5]))}{more} are no JSON objects and are"
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _row(raw: bytes) -> Row | None:
     try:
         row = json.loads(raw.decode(errors="replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

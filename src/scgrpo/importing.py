@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 
 def import_function(name: str, what: str) -> Callable[..., Any]:
     """The function that `package.module:function` or `path.py:function` names.
+
+    Modules of the working directory can be imported, by the function's module as well, but none of
+    them takes the place of an installed one.
 
     Args:
         name: as written in the config.
@@ -18,6 +23,8 @@ def import_function(name: str, what: str) -> Callable[..., Any]:
         ValueError: if there is no such module or function.
     """
     module_name, _, function = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         if module_name.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(module_name).stem, module_name)

@@ -53,7 +53,8 @@ class Job:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.seconds = time.monotonic()
         threads = {} if self.launcher else {"OMP_NUM_THREADS": "1"}
-        program = shlex.split(self.launcher) or [sys.executable]
+        # -P: a folder in the working directory is no module.
+        program = shlex.split(self.launcher) or [sys.executable, "-P"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [*program, "-m", "scgrpo.cli", *self.arguments],

@@ -6,11 +6,15 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from transformers import TrainerCallback
 
 from scgrpo.files import read_jsonl, write_atomically
-from scgrpo.runs.run import run_folder, train
+from scgrpo.runs.models import find_model
+from scgrpo.runs.run import alone, run_folder, train
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
+from scgrpo.trainer.checkpoint import CheckpointError
+from scgrpo.trainer.manifest import begin_checkpoint
 
 TRAINER = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 16}
 
@@ -157,6 +161,98 @@ def test_rewind_forgets_what_will_be_run_again(tmp_path):
     folder.rewind(2)
     assert read_jsonl(folder.metrics) == [{"step": s, "value": None} for s in (1, 2)]
     assert not folder.evaluation(3).exists() and folder.evaluation(2).exists()
+
+
+def test_rewind_to_the_start_leaves_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append_metrics({"step": 1})
+    (tmp_path / "model.tmp").mkdir()
+    names = (
+        "metrics.jsonl.tmp",
+        "rollouts/step_000000.parquet",
+        "rollouts/step_000001.parquet.tmp",
+    )
+    for name in (*names, "eval/step_000000.jsonl", "eval/step_000002.jsonl.partial"):
+        write_atomically(tmp_path / name, "")
+    write_atomically(tmp_path / "rollouts" / "mine.txt", "")
+    folder.rewind(0)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"metrics.jsonl", "rollouts/mine.txt"} and not (tmp_path / "model.tmp").exists()
+    assert read_jsonl(folder.metrics) == []
+
+
+class Stop(TrainerCallback):
+    """Ends training without a checkpoint, as a kill does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path, caplog):
+    first = config(tmp_path, trainer={"max_steps": 3, "save_steps": 3})
+    folder = run_folder(first)
+    with pytest.raises(KeyboardInterrupt):
+        train(first, [Stop(2)])
+    assert [row["step"] for row in read_jsonl(folder.metrics)] == [1, 2]
+    leftover = folder.path / "checkpoints" / "checkpoint-3"
+    begin_checkpoint(leftover)
+    write_atomically(folder.path / "eval" / "step_000002.jsonl.partial", "")
+    write_atomically(folder.path / "rollouts" / "step_000002.parquet.tmp", "cut")
+    train(first)
+    assert "no checkpoint was finished (checkpoint-3: it was not written to its end" in caplog.text
+    assert [row["step"] for row in read_jsonl(folder.metrics)] == [1, 2, 3]
+    assert len(read_jsonl(folder.evaluation(2))) == 16
+    ends = (".tmp", ".partial", ".lock")
+    assert [p for p in folder.path.rglob("*") if p.name.endswith(ends)] == []
+
+
+def test_damaged_checkpoints_are_passed_over_or_refused(run, tmp_path, caplog):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    here = RunFolder(tmp_path / run.path.name)
+    weights = (here.model / "model.safetensors").read_bytes()
+    shutil.rmtree(here.model)
+    (here.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
+    train(config(tmp_path))
+    assert "passed over, since not whole: checkpoint-4: optimizer.pt is missing" in caplog.text
+    assert (here.model / "model.safetensors").read_bytes() == weights
+    assert [row["step"] for row in read_jsonl(here.metrics)] == [1, 2, 3, 4]
+    kept = {path.name for path in here.checkpoints.iterdir() if path.is_dir()}
+    assert kept == {"checkpoint-2", "checkpoint-4", "left-checkpoint-4"}
+
+    shutil.rmtree(here.model)
+    for step in (2, 4):
+        (here.checkpoints / f"checkpoint-{step}" / "scheduler.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"checkpoint-2: .*restore one, or remove .* anew\.$"):
+        train(config(tmp_path))
+    with pytest.raises(CheckpointError, match=r"give another model"):
+        find_model(str(here.path))
+    path = str(here.checkpoints / "checkpoint-2")
+    with pytest.raises(CheckpointError, match=r"checkpoint-2 is no whole checkpoint \(scheduler"):
+        train(config(tmp_path, resume=path))
+    with pytest.raises(ValueError, match="which is no checkpoint; use auto, never"):
+        train(config(tmp_path, resume=str(tmp_path)))
+
+
+def test_a_finished_run_without_checkpoints_is_left_alone(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    here = RunFolder(tmp_path / run.path.name)
+    shutil.rmtree(here.checkpoints)
+    before = here.metrics.read_text()
+    assert train(config(tmp_path)) == here.path
+    assert here.metrics.read_text() == before and here.model.is_dir()
+    with pytest.raises(ValueError, match="begun with another config"):
+        train(config(tmp_path, trainer={"max_steps": 5}))
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    folder = run_folder(config(tmp_path))
+    with alone(folder), pytest.raises(OSError, match="another process is training into"):
+        train(config(tmp_path))
+    assert not folder.config.exists() and not folder.lock.exists()
 
 
 def test_an_adapter_is_trained_and_saved(tmp_path):

@@ -18,6 +18,7 @@ from scgrpo.comparison.plan import check, run_missing, sweep_runs
 from scgrpo.comparison.rows import read_results, rows
 from scgrpo.files import write_atomically
 from scgrpo.jobs import Job, cores
+from scgrpo.locks import Lock
 from scgrpo.reports.comparison import write_comparison
 from scgrpo.reports.table import markdown
 
@@ -44,6 +45,7 @@ def run_matrix(
     Raises:
         ValueError: for a comparison that cannot be.
         Failure: naming what failed, after all else was done.
+        OSError: where another comparison works in the folder.
     """
     console = console or Console()
     whole = load_comparison(path)
@@ -53,11 +55,12 @@ def run_matrix(
         _show_plan(comparison, console)
         return
     at_a_time = at_a_time or cores()
-    console.print(f"{comparison.name}: {at_a_time} at a time, in {comparison.folder}")
-    failed = run_missing(comparison, at_a_time, _Told(console), console.print)
-    for name, why in failed.items():
-        console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
-    _write(whole, console)
+    with Lock(whole.folder / "compare.lock", f"comparing into {whole.folder}"):
+        console.print(f"{comparison.name}: {at_a_time} at a time, in {comparison.folder}")
+        failed = run_missing(comparison, at_a_time, _Told(console), console.print)
+        for name, why in failed.items():
+            console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
+        _write(whole, console)
     if failed:
         raise Failure(f"{len(failed)} of the steps failed; the same command tries them again.")
 

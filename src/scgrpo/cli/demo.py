@@ -19,6 +19,7 @@ from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records
 from scgrpo.jobs import Job, cores, run_jobs
+from scgrpo.locks import Lock
 from scgrpo.mistakes import ConfigError
 
 METHODS = ("grpo", "sc-grpo")
@@ -50,9 +51,15 @@ def run_demo(
     Raises:
         ConfigError: if the folder holds a demo with other options.
         Failure: if a run fails.
+        OSError: if another demo works in the folder.
     """
     console = console or Console()
-    steps, started = steps or STEPS, time.monotonic()
+    with Lock(output / "demo.lock", f"running the demo in {output}"):
+        return _run_demo(steps or STEPS, seed, output, console)
+
+
+def _run_demo(steps: int, seed: int, output: Path, console: Console) -> dict[str, Summary]:
+    started = time.monotonic()
     configs = {name: run_config(name, steps, seed, output) for name in METHODS}
     _write_configs(configs, output)
     console.print(

@@ -34,7 +34,7 @@ class RunView:
 
     def read(self) -> list[str]:
         """Look again; lines that say what is new, one for each tenth of the run."""
-        self.rows = read_jsonl(self.metrics)
+        self.rows = [row for row in read_jsonl(self.metrics) if "step" in row]
         if self._before is None:
             self._before = len(self.rows)
         tenth = self.step * 10 // self.steps

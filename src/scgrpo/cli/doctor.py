@@ -1,6 +1,5 @@
 """`scgrpo doctor`: what is installed, what is missing, and what that costs."""
 
-import importlib.util
 import platform
 import re
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -9,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scgrpo.extras import EXTRAS, Extra, install
+from scgrpo.extras import EXTRAS, Extra, install, is_installed
 
 OPTIONAL = {
     "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
@@ -35,7 +34,7 @@ def run_doctor(console: Console | None = None) -> bool:
     table.add_row("TRL hooks", BAD if problems else GOOD, known)
     table.add_row(*_accelerator())
     for name, cost in OPTIONAL.items():
-        present = importlib.util.find_spec(name) is not None
+        present = is_installed(name)
         table.add_row(
             name, GOOD if present else MISSING, (_version(name) or "") if present else escape(cost)
         )

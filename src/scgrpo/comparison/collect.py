@@ -85,7 +85,10 @@ def _record(step: Evaluation) -> Record:
     run = step.run
     if run is None:
         return {"task": step.task.name, "method": BASE, "seed": None}
-    logged = read_jsonl(run.folder.metrics)
+    metrics = run.folder.metrics
+    logged = [row for row in read_jsonl(metrics) if "step" in row]
+    if not logged:
+        raise ValueError(f"{metrics} holds no step; restore it, or delete {run.folder.path}.")
     curves = {name: _short(row.get(name) for row in logged) for name in CURVES}
     return {
         "task": run.task.name,

@@ -56,7 +56,7 @@ class PolicyHeads:
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
-        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again without a copy.
+        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again.
         if student_hidden.is_cuda or is_deepspeed_zero3_enabled():
             return self._by_kernel(teacher_hidden, student_hidden)
         return self._by_chunks(teacher_hidden, student_hidden, summed)

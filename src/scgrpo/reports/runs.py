@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scgrpo.evaluation.metrics import Rewards
 from scgrpo.evaluation.records import COLUMNS, reward_matrix
-from scgrpo.files import Row, jsonl_lines
+from scgrpo.files import Row, broken_lines, jsonl_lines
 from scgrpo.mistakes import ConfigError
 from scgrpo.runs.config_reader import read_mapping_file
 
@@ -93,15 +93,15 @@ class Run:
     def _read_jsonl(self, path: Path, columns: Sequence[str] = ()) -> list[Row]:
         """Rows of a file, with only these columns where some are named."""
         rows: list[Row] = []
-        broken = 0
-        for row in (line.row for line in jsonl_lines(path)):
+        broken: list[int] = []
+        for line in jsonl_lines(path):
+            row = line.row
             if row is None:
-                broken += 1
+                broken.append(line.number)
             else:
                 rows.append({k: row[k] for k in columns if k in row} if columns else row)
         if broken:
-            lines_are = "a half-written line" if broken == 1 else f"{broken} unreadable lines"
-            self.notes.append(f"{self.name}/{path.name} holds {lines_are}, left out here.")
+            self.notes.append(f"{self.name}/{path.name}: {broken_lines(broken)} left out here.")
         return rows
 
 

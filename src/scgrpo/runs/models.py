@@ -4,7 +4,7 @@ from pathlib import Path
 
 from scgrpo.mistakes import ConfigError
 from scgrpo.runs.run_folder import RunFolder
-from scgrpo.trainer.checkpoint import last_complete_checkpoint
+from scgrpo.trainer.wholeness import last_whole, report
 
 
 def find_model(name: str) -> str:
@@ -12,6 +12,7 @@ def find_model(name: str) -> str:
 
     Raises:
         ConfigError: for a folder without a model.
+        CheckpointError: for a run whose checkpoints are all damaged.
     """
     folder = Path(name)
     if not folder.is_dir():
@@ -21,7 +22,8 @@ def find_model(name: str) -> str:
     run = RunFolder(folder)
     if run.model.is_dir():
         return str(run.model)
-    checkpoint = last_complete_checkpoint(run.checkpoints)
+    search = last_whole(run.checkpoints, to_resume=False, own=True)
+    checkpoint = report(search, "give another model, or train again")
     if checkpoint is None:
         raise ConfigError(
             f"{name} holds no model: no config.json, and no model or checkpoints of a run; give a "

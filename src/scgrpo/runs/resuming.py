@@ -6,27 +6,37 @@ from typing import Any
 
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
-from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
+from scgrpo.trainer.checkpoint import is_checkpoint
+from scgrpo.trainer.wholeness import last_whole_everywhere, report, require_whole
 
 MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
 """Keys that a resumed run may have otherwise than when it was begun."""
 
 
-def checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
+def checkpoint_to_resume(
+    config: RunConfig, folder: RunFolder, *, reads: bool = True, speaks: bool = True
+) -> Path | None:
     """The checkpoint from which a run goes on, None for one that begins.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        reads: whether this process looks at checkpoints; one for each disk does.
+        speaks: whether this process says which ones were passed over.
 
     Raises:
         ValueError: for a run that is there and must not be resumed, that was begun with another
-            config, or for a checkpoint that is not whole.
+            config, or for a folder that is no checkpoint.
+        CheckpointError: where the checkpoint, or all of them, are not whole.
     """
-    checkpoint = _checkpoint(config, folder)
-    if checkpoint is not None:
-        refuse_other_run(config, folder)
-    elif config.resume == "never" and folder.config.exists():
+    if config.resume == "never" and folder.config.exists():
         raise ValueError(
             f"{folder.path} holds a run already; choose another name, remove the folder, or set "
             "resume=auto."
         )
+    checkpoint = _checkpoint(config, folder, reads=reads, speaks=speaks)
+    if checkpoint is not None or folder.is_finished:
+        refuse_other_run(config, folder)
     return checkpoint
 
 
@@ -50,22 +60,20 @@ def refuse_other_run(config: RunConfig, folder: RunFolder) -> None:
         )
 
 
-def step_of(checkpoint: Path | None) -> int:
-    """Optimizer steps that a checkpoint has behind it."""
-    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-
-
-def _checkpoint(config: RunConfig, folder: RunFolder) -> Path | None:
+def _checkpoint(config: RunConfig, folder: RunFolder, *, reads: bool, speaks: bool) -> Path | None:
     if config.resume == "never":
         return None
     if config.resume == "auto":
-        return last_complete_checkpoint(folder.checkpoints)
+        search = last_whole_everywhere(folder.checkpoints, reads=reads, own=True)
+        cure = f"restore one, or remove {folder.path} to begin anew"
+        return report(search, cure, speaks=speaks)
     path = Path(config.resume)
-    if not is_complete(path) or not path.name.rpartition("-")[2].isdigit():
+    if not path.is_dir() or not is_checkpoint(path):
         raise ValueError(
-            f"resume is {config.resume!r}, which is no whole checkpoint; use auto, never, or a "
-            "folder checkpoint-N."
+            f"resume is {config.resume!r}, which is no checkpoint; use auto, never, or a folder "
+            "checkpoint-N."
         )
+    require_whole(path, own=True)
     return path
 
 

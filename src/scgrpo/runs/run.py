@@ -1,6 +1,8 @@
 """One training run from its `RunConfig` to its run folder, resumed where it stopped."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +10,27 @@ from transformers import PrinterCallback, TrainerCallback
 
 from scgrpo.embedded.loading import load_policy
 from scgrpo.extras import require
+from scgrpo.files import put_folder, scratch_of
+from scgrpo.locks import Lock
 from scgrpo.runs.arguments import trainer_arguments
 from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
 from scgrpo.runs.describe import describe
 from scgrpo.runs.records import Decoder, rollout_records
-from scgrpo.runs.resuming import checkpoint_to_resume, step_of
+from scgrpo.runs.resuming import checkpoint_to_resume
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
+from scgrpo.trainer.checkpoint import checkpoint_of, step_of
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DataExhausted
+from scgrpo.trainer.keeping import set_later_aside
 from scgrpo.trainer.rewards import RewardError
 from scgrpo.trainer.trainer import SCGRPOTrainer, WeighedBatch
+from scgrpo.trainer.wholeness import decided
 
 INSPECTED_ROLLOUTS = 16
+
+logger = logging.getLogger(__name__)
 
 
 def run_folder(config: RunConfig) -> RunFolder:
@@ -41,28 +50,68 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
 
     Raises:
         ValueError: for a config, data or model that cannot work, before any compute is spent.
-        CheckpointError: if a checkpoint cannot be written; earlier ones are whole.
+        CheckpointError: if a checkpoint cannot be written, while earlier ones are whole; if there
+            are checkpoints, but none that can be used.
+        OSError: where another process trains into the same folder.
     """
     folder = run_folder(config)
     source = load_source(config)
     args = trainer_arguments(config, source, folder)
-    checkpoint = checkpoint_to_resume(config, folder)
-    done = step_of(checkpoint)
+    with alone(folder):
+        return _train_here(config, source, args, folder, callbacks)
+
+
+@contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Keep other runs out of a folder; the processes of one run share it.
+
+    Raises:
+        OSError: in every process, where another run is going on there.
+    """
+    lock: list[Lock] = []
+    decided(lambda: lock.append(Lock(folder.lock, f"training into {folder.path}")))
+    try:
+        yield
+    finally:
+        for held in lock:
+            held.release()
+
+
+def _train_here(
+    config: RunConfig,
+    source: Source,
+    args: SCGRPOConfig,
+    folder: RunFolder,
+    callbacks: Sequence[TrainerCallback],
+) -> Path:
+    main = args.process_index == 0
+    checkpoint = checkpoint_to_resume(config, folder, reads=args.should_save, speaks=main)
+    done = 0 if checkpoint is None else step_of(checkpoint)
     is_done = 0 < args.max_steps <= done
-    if is_done and (folder.model / "config.json").exists():
+    if folder.is_finished and (is_done or checkpoint is None):
         return folder.path
     trainer = _build_trainer(config, source, args, folder, callbacks)
-    if trainer.accelerator.is_main_process:
+    if main:
+        folder.rewind(done)
         folder.write_config(describe(config, args))
-        if checkpoint is not None:
-            folder.rewind(done)
+    if args.should_save:
+        for left in set_later_aside(folder.checkpoints, done):
+            logger.warning(f"{left} is of a later step, which is run again; it is kept, unused.")
     if is_done:
         trainer._load_from_checkpoint(str(checkpoint))
     else:
         _train(trainer, checkpoint)
     if is_done or trainer.state.global_step >= trainer.state.max_steps:
-        trainer.save_model(str(folder.model))
+        _save_model(trainer, folder)
     return folder.path
+
+
+def _save_model(trainer: SCGRPOTrainer, folder: RunFolder) -> None:
+    trainer.save_model(str(scratch_of(folder.model)))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        put_folder(folder.model)
+    trainer.accelerator.wait_for_everyone()
 
 
 def _build_trainer(
@@ -149,10 +198,11 @@ def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:
 
 def _train(trainer: SCGRPOTrainer, checkpoint: Path | None) -> None:
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.resume(checkpoint)
     except (RewardError, DataExhausted):
         # The steps so far are good work: keep them, so that a mended run can go on.
-        alone = trainer.accelerator.num_processes == 1
-        if alone and trainer.state.global_step > 0:
+        one_process = trainer.accelerator.num_processes == 1
+        saved = checkpoint_of(Path(trainer.args.output_dir), trainer.state.global_step)
+        if one_process and trainer.state.global_step > 0 and not saved.exists():
             trainer._save_checkpoint(trainer.model, None)
         raise

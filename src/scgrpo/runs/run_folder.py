@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.files import SCRATCH, read_jsonl, write_atomically
 from scgrpo.runs.config_reader import read_mapping_file
 
 _TOP = pa.list_(pa.list_(pa.struct([("token", pa.string()), ("prob", pa.float32())])))
@@ -40,6 +42,8 @@ ROLLOUT_SCHEMA = pa.schema(
         ("teacher_top", _TOP),
     ]
 )
+
+WRITTEN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,17 @@ class RunFolder:
         saved = self.checkpoints.exists() and any(self.checkpoints.iterdir())
         return stepped or saved or self.model.exists()
 
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trained model is there, which is put there whole."""
+        return (self.model / "config.json").exists() or (
+            self.model / "adapter_config.json"
+        ).exists()
+
     def evaluation(self, step: int) -> Path:
         return self.path / "eval" / f"step_{step:06d}.jsonl"
 
@@ -88,7 +103,7 @@ class RunFolder:
         """Write the rollouts of one step as a parquet table."""
         target = self.path / "rollouts" / f"step_{step:06d}.parquet"
         table = pa.Table.from_pylist(list(records), schema=ROLLOUT_SCHEMA)
-        write_atomically(target, lambda file: pq.write_table(table, file, compression="zstd"))
+        write_atomically(target, lambda file: pq.write_table(table, file, **WRITTEN))
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Append one step; a crash loses at most the line that was being written."""
@@ -96,14 +111,30 @@ class RunFolder:
             file.write(json.dumps(_finite(row)) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after a checkpoint, since those steps will be run again."""
-        kept = [row for row in read_jsonl(self.metrics) if row["step"] <= step]
-        write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
-        logged = [*self.path.glob("rollouts/step_*.parquet"), *self.path.glob("eval/step_*.jsonl")]
-        for file in logged:
-            later = step + 1 if file.suffix == ".jsonl" else step
-            if int(file.stem.removeprefix("step_")) >= later:
-                file.unlink()
+        """Forget what comes after a step, since it will be run again, and what a kill left.
+
+        Args:
+            step: where the run goes on; at 0 it begins, and nothing is kept.
+        """
+        if self.metrics.exists():
+            kept = [r for r in read_jsonl(self.metrics) if _step_in(r, otherwise=step + 1) <= step]
+            write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        # Rollouts of a step are those before its update; its evaluation is after it.
+        for pattern, first in (("rollouts/step_*", step), ("eval/step_*", step + 1 if step else 0)):
+            for file in self.path.glob(pattern):
+                number = re.match(r"step_(\d+)\.", file.name)
+                if number and int(number[1]) >= first:
+                    file.unlink()
+        for scratch in (p for part in ("", "rollouts/", "eval/") for p in self._scratch(part)):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+
+    def _scratch(self, part: str) -> list[Path]:
+        return list(self.path.glob(f"{part}*{SCRATCH}"))
+
+
+def _step_in(row: dict[str, Any], otherwise: int) -> int:
+    step = row.get("step")
+    return step if isinstance(step, int) else otherwise
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
