@@ -10,7 +10,9 @@ from torch import Tensor
 from trl.rewards import get_soft_overlong_punishment
 from trl.trainer.utils import is_async_callable
 
+from scgrpo.mistakes import on_one_line, shown
 from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.reward_values import listed, number_in
 
 RewardFunction = Callable[..., Sequence[float | None]]
 OVERLONG_NAME = "soft_overlong_punishment_reward"
@@ -33,14 +35,15 @@ class CheckedReward:
     def __call__(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[Any]:
         try:
             rewards = self.function(prompts=prompts, completions=completions, **columns)
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise self._failure(error) from error
         return check_rewards(rewards, len(completions), self.__name__, self.is_verifier)
 
-    def _failure(self, error: Exception) -> RewardError:
+    def _failure(self, error: BaseException) -> RewardError:
         return RewardError(
-            f"the reward function '{self.__name__}' raised {type(error).__name__}: {error}; make "
-            "it return a number for every completion, or None where it does not apply."
+            f"the reward function '{self.__name__}' raised {type(error).__name__}: "
+            f"{on_one_line(error)}; make it return a number for every completion, or None where it "
+            "does not apply."
         )
 
 
@@ -54,7 +57,7 @@ class CheckedAsyncReward(CheckedReward):
             rewards = await self.function(  # type: ignore[misc]
                 prompts=prompts, completions=completions, **columns
             )
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise self._failure(error) from error
         return check_rewards(rewards, len(completions), self.__name__, self.is_verifier)
 
@@ -114,17 +117,18 @@ def check_rewards(rewards: Any, expected: int, name: str, is_verifier: bool) -> 
     Raises:
         RewardError: for anything but one number (or None) per completion.
     """
-    if isinstance(rewards, str | bytes) or not hasattr(rewards, "__len__"):
+    given = listed(rewards)
+    if given is None:
         raise RewardError(
-            f"the reward function '{name}' returned {type(rewards).__name__} {rewards!r}; it must "
-            f"return a list of {expected} numbers, one per completion."
+            f"the reward function '{name}' returned {type(rewards).__name__} {shown(rewards)}; it "
+            f"must return a list of {expected} numbers, one per completion."
         )
-    if len(rewards) != expected:
+    if len(given) != expected:
         raise RewardError(
-            f"the reward function '{name}' returned {len(rewards)} rewards for {expected} "
+            f"the reward function '{name}' returned {len(given)} rewards for {expected} "
             "completions; it must return exactly one per completion."
         )
-    return [_check_reward(r, row, name, is_verifier) for row, r in enumerate(rewards)]
+    return [_check_reward(r, row, name, is_verifier) for row, r in enumerate(given)]
 
 
 def check_verifier_range(reward: Tensor, name: str) -> None:
@@ -145,11 +149,8 @@ def check_verifier_range(reward: Tensor, name: str) -> None:
 def _check_reward(reward: Any, row: int, name: str, is_verifier: bool) -> float | None:
     if reward is None:
         return None
-    place = f"the reward function '{name}' returned {reward!r} for completion {row}"
-    try:
-        value = float(reward) if not isinstance(reward, str) else None
-    except (TypeError, ValueError):
-        value = None
+    place = f"the reward function '{name}' returned {shown(reward)} for completion {row}"
+    value = number_in(reward)
     if value is None:
         raise RewardError(f"{place}, which is no number; return a float, or None for unscored.")
     if not math.isfinite(value):

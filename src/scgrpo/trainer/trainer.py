@@ -80,6 +80,7 @@ class SCGRPOTrainer(CatchingTrainer):
         args = SCGRPOConfig.of(args, model)
         environment = kwargs.get("environment_factory") is not None
         checks.check_dataset(train_dataset, args, environment=environment)
+        checks.check_reward_functions(reward_funcs)
         functions = prepared_rewards(reward_funcs, args, environment=environment)
         super().__init__(model, functions, args, train_dataset, **kwargs)
         checks.check_prompts(
