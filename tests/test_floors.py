@@ -16,6 +16,7 @@ FLOORS = {
         [
             ("method",),
             ("extras", "files", "importing", "jobs", "locks", "mistakes"),
+            ("written",),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),
@@ -35,6 +36,7 @@ FLOORS = {
 FORBIDDEN = {
     "files": {"torch", "trl", "transformers"},
     "mistakes": {"torch", "trl", "transformers"},
+    "written": {"torch", "trl", "transformers"},
     "config": {"trl", "transformers"},
     "tasks": {"torch", "trl"},
     "embedded": {"trl"},

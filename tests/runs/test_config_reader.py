@@ -1,5 +1,6 @@
 """From a YAML file and overrides to a RunConfig."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scgrpo.runs.config_reader import (
     build,
     load_run_config,
     parse_overrides,
+    read_mapping,
     read_mapping_file,
     run_config_of,
     run_keys,
@@ -85,6 +87,25 @@ def test_empty_file_is_no_mistake(tmp_path: Path) -> None:
         ("reward: a.py:f\n", "reward is 'a.py:f' but no dataset is given"),
         ("preset: 3\n", "preset is 3 .* it must be a text"),
         ("task_options: 3\n", "task_options is 3 .* it must be a mapping"),
+        ("task_options: {1: 2}\n", r"task_options has the key 1 \(.*run.yaml\); write a name"),
+        ("trainer: null\n", "trainer in .*run.yaml holds no mapping"),
+        ("seed: 1\nseed: 2\n", "line 2 is no valid YAML: the key 'seed' stands twice"),
+        ("seed: -1\n", "seed is -1; it must be at least 0"),
+        ("seed: 4294967296\n", "seed is 4294967296; it must be at most 4294967295"),
+        ("seed: 2001-99-99\n", "seed is '2001-99-99' .*; it must be a whole number"),
+        ("seed: .inf\n", r"seed is inf .*; it must be a whole number"),
+        ("learning_rate: .nan\n", "learning_rate is nan .*; it must be a number"),
+        ("lr_scheduler_type: [1]\n", r"lr_scheduler_type is \[1\] .* it must be one of linear"),
+        ("name: a/../../b\n", "name is 'a/../../b', which leads out of output_dir"),
+        ("name: ..\n", r"name is '\.\.', which leads out of output_dir"),
+        ("name: .\n", r"name is '\.', which leads out of output_dir"),
+        ("name: /b\n", "name is '/b', which leads out of output_dir"),
+        ('name: "a\\nb"\n', r"name is 'a\\nb'; write it without control characters"),
+        ('output_dir: "a\\x7f"\n', r"output_dir is 'a\\x7f'; write it without control"),
+        (f"name: {'é' * 128}\n", "name is 'é{119} ...; that is too long for a folder"),
+        (f"output_dir: {'ab/' * 1200}\n", "output_dir is .* that is too long for a folder"),
+        (f"dataset: {'a' * 250}.csv\n", "dataset, after which the run is named, is .*too long"),
+        (f"{'a' * 200}: 1\n", r"unknown key 'a{119} \.\.\. \("),
     ],
 )
 def test_mistakes_in_a_file(tmp_path: Path, text: str, words: str) -> None:
@@ -102,6 +123,12 @@ def test_mistakes_in_a_file(tmp_path: Path, text: str, words: str) -> None:
         (["--seed", "1", "2"], "seed is .*; it must be a whole number"),
         (["--taks.hops", "2"], "unknown key 'taks'.*'task'"),
         (["--seed.x", "2"], "seed is .* it must be a whole number"),
+        (["--task_options.a", "{b: ["], "^--task_options.a, line 1 is no valid YAML"),
+        (["--task_options.a", "&a [*a]"], r"^--task_options.a, line 1 .* \*a is part of itself"),
+        (["--name", "a\udcff"], r"'a\\udcff' on the command line is no text in UTF-8"),
+        (["--seed", "9" * 30], "seed is '9{30}' .* a whole number of at most 64 bits"),
+        (["--seed", "9" * 5000], r"seed is '9{119} \.\.\. .* a whole number of at most 64 bits"),
+        (["--lora", "{a: " * 3000], "lora is '.*; it must be a mapping"),
     ],
 )
 def test_mistakes_on_the_command_line(overrides: list[str], words: str) -> None:
@@ -112,6 +139,45 @@ def test_mistakes_on_the_command_line(overrides: list[str], words: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_run_config(tmp_path / "none.yaml")
+
+
+def test_what_is_no_file_of_text(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config file .* is no file that can be read as YAML"):
+        load_run_config(tmp_path)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match="fifo is no file that can be read"):
+        load_run_config(tmp_path / "fifo")
+    with pytest.raises(ConfigError, match=r"config file a{300} cannot be read \(.*too long"):
+        load_run_config(Path("a" * 300))
+    path = tmp_path / "run.yaml"
+    for content in (b"seed: \xff", "seed: 1".encode("utf-16")):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"run\.yaml is no text in UTF-8; save it as such"):
+            load_run_config(path)
+    path.write_bytes(b"# \n" * 2_000_000)
+    with pytest.raises(ConfigError, match=r"run\.yaml has \d+ characters; at most"):
+        load_run_config(path)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a..b", "2001-01-01", "é ü", "~"])
+def test_names_of_folders_below_output_dir(tmp_path: Path, name: str) -> None:
+    config = load_run_config(write(tmp_path, f"name: '{name}'\n"))
+    assert config.folder_name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{a: 1, a: 2}", "--task-options, line 1 is no valid YAML: the key 'a' stands twice"),
+        ("{a: &b [*b]}", r"--task-options, line 1 is no valid YAML: \*b is part of itself"),
+        ("{a: [", "--task-options, line 1 is no valid YAML"),
+        ("[a]", r"--task-options is '\[a\]'; write a YAML mapping such as"),
+    ],
+)
+def test_mistakes_in_a_mapping_on_the_command_line(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{words}"):
+        read_mapping("task-options", text)
+    assert read_mapping("task-options", "{a: 1, 2: x}") == {"a": 1, "2": "x"}
 
 
 def test_every_key_has_help() -> None:

@@ -1,15 +1,15 @@
 """The one reader of configuration: YAML files, command-line overrides, mappings in memory."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import yaml
-
-from scgrpo.mistakes import ConfigError, nearest, require_known
+from scgrpo.mistakes import ConfigError, nearest, on_one_line, require_known, shown
 from scgrpo.runs.run_config import RunConfig
-from scgrpo.runs.values import Misfit, coerce
+from scgrpo.written.values import Misfit, coerce
+from scgrpo.written.yaml_text import MOST_CHARACTERS, can_be_written, read_yaml
 
 Kind = TypeVar("Kind")
 
@@ -111,17 +111,9 @@ def read_mapping_file(path: Path, what: str) -> dict[str, Any]:
         what: it is, for messages, such as "config file".
 
     Raises:
-        ConfigError: for a missing file, broken YAML, or YAML that is no mapping.
+        ConfigError: for a file that is missing or no text, or what is no YAML of a mapping.
     """
-    if not path.is_file():
-        raise ConfigError(f"{what} {path} does not exist; check the path.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not readable as text"
-        raise ConfigError(f"{path}{line} is no valid YAML: {problem}.") from error
+    content = read_yaml(_text_of(path, what), str(path))
     return _mapping({} if content is None else content, str(path))
 
 
@@ -131,13 +123,10 @@ def read_mapping(option: str, text: str) -> dict[str, Any]:
     Raises:
         ConfigError: for anything else.
     """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
-        values = None
+    values = read_yaml(text, f"--{option}")
     if not isinstance(values, dict):
         raise ConfigError(
-            f"--{option} is {text!r}; write a YAML mapping such as '{{steps: 4, seed: 1}}'."
+            f"--{option} is {shown(text)}; write a YAML mapping such as '{{steps: 4, seed: 1}}'."
         )
     return {str(name): value for name, value in values.items()}
 
@@ -146,16 +135,20 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Setting]:
     """`--key value ...` pairs; a key without a value means true, one with several a list.
 
     Raises:
-        ConfigError: for a value without a key.
+        ConfigError: for a value without a key, or one that is no text.
     """
     collected: dict[str, list[str]] = {}
     current: list[str] | None = None
     for argument in arguments:
+        if not can_be_written(argument):
+            raise ConfigError(f"{shown(argument)} on the command line is no text in UTF-8.")
         if argument.startswith("--") and len(argument) > 2:
             name, equals, value = argument[2:].partition("=")
             current = collected[name.replace("-", "_")] = [value] if equals else []
         elif current is None:
-            raise ConfigError(f"{argument!r} on the command line belongs to no key; write --key.")
+            raise ConfigError(
+                f"{shown(argument)} on the command line belongs to no key; write --key."
+            )
         else:
             current.append(argument)
     return {name: Setting(_joined(values), "command line") for name, values in collected.items()}
@@ -172,7 +165,21 @@ def unknown_key(name: str, place: str, known: Iterable[str], otherwise: str) -> 
     """
     near = nearest(name, known)
     cure = f"did you mean {near!r}?" if near else otherwise
-    return ConfigError(f"unknown key {name!r} ({place}); {cure}")
+    return ConfigError(f"unknown key {shown(name)} ({place}); {cure}")
+
+
+def _text_of(path: Path, what: str) -> str:
+    try:
+        if not path.exists():
+            raise ConfigError(f"{what} {path} does not exist; check the path.")
+        if not path.is_file():
+            raise ConfigError(f"{what} {path} is no file that can be read as YAML; check the path.")
+        with path.open("rb") as file:
+            return file.read(4 * MOST_CHARACTERS + 1).decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} {path} is no text in UTF-8; save it as such.") from error
+    except OSError as error:
+        raise ConfigError(f"{what} {path} cannot be read ({on_one_line(error)}).") from error
 
 
 def _mapping(content: Any, place: str) -> dict[str, Any]:
@@ -185,7 +192,7 @@ def _mapping(content: Any, place: str) -> dict[str, Any]:
 
 def _settings_of(content: Mapping[str, Any], place: str) -> dict[str, Setting]:
     """Keys by name; those under `trainer` count as if they stood at the top."""
-    nested = _mapping(content.get("trainer", {}), place)
+    nested = _mapping(content.get("trainer", {}), f"trainer in {place}")
     flat = {name: value for name, value in content.items() if name != "trainer"} | nested
     return {str(name): Setting(value, place) for name, value in flat.items()}
 
@@ -204,7 +211,7 @@ def _override(settings: dict[str, Setting], name: str, setting: Setting) -> None
     before = settings[name].value if name in settings else {}
     value = setting.value
     if isinstance(value, str):
-        value = yaml.safe_load(value)
+        value = read_yaml(value, f"--{name}.{entry}")
     if isinstance(before, dict):
         value = before | {entry: value}
     settings[name] = Setting(value, setting.place)
@@ -228,10 +235,14 @@ def _run_config(settings: Mapping[str, Setting]) -> RunConfig:
 def _fitted(name: str, setting: Setting, hint: Any, *, as_written: bool = False) -> Any:
     value = setting.value
     try:
-        return coerce(value, hint, as_written=as_written)
+        fitted = coerce(value, hint, as_written=as_written)
     except Misfit as misfit:
-        said = "null" if value is None else repr(value)
+        said = "null" if value is None else shown(value)
         raise ConfigError(f"{name} is {said} ({setting.place}); it must be {misfit}.") from None
+    for key in fitted if isinstance(fitted, dict) else ():
+        if not isinstance(key, str):
+            raise ConfigError(f"{name} has the key {shown(key)} ({setting.place}); write a name.")
+    return fitted
 
 
 def _check_run(config: RunConfig) -> None:
@@ -250,9 +261,32 @@ def _check_run(config: RunConfig) -> None:
     for name, least in _LEAST.items():
         if getattr(config, name) < least:
             raise ConfigError(f"{name} is {getattr(config, name)}; it must be at least {least}.")
+    if config.seed > _LARGEST_SEED:
+        raise ConfigError(f"seed is {config.seed}; it must be at most {_LARGEST_SEED}.")
+    _check_folder(config)
 
 
-_LEAST = {"eval_k": 1, "eval_problems": 1, "eval_steps": 0, "rollout_steps": 0}
+def _check_folder(config: RunConfig) -> None:
+    """Refuse a run folder that is none of its own below `output_dir`, or that no disk can hold."""
+    name = Path(config.folder_name)
+    said = "name" if config.name is not None else "dataset, after which the run is named,"
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        raise ConfigError(
+            f"{said} is {shown(config.folder_name)}, which leads out of output_dir; give a name, "
+            "and set output_dir for another place."
+        )
+    for key, path in {said: name, "output_dir": Path(config.output_dir)}.items():
+        if any(character < " " or character == "\x7f" for character in str(path)):
+            raise ConfigError(f"{key} is {shown(str(path))}; write it without control characters.")
+        lengths = [len(os.fsencode(part)) for part in path.parts]
+        if sum(lengths) > _LONGEST_PATH or max(lengths, default=0) > _LONGEST_NAME:
+            raise ConfigError(f"{key} is {shown(str(path))}; that is too long for a folder.")
+
+
+_LONGEST_NAME, _LONGEST_PATH = 255, 2048
+_LEAST = {"seed": 0, "eval_k": 1, "eval_problems": 1, "eval_steps": 0, "rollout_steps": 0}
+_LARGEST_SEED = 2**32 - 1
+"""Of numpy's generator, which transformers seeds too."""
 
 
 def _keys_of(config: type, *, of_run: bool) -> dict[str, Key]:

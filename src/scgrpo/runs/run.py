@@ -4,14 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
 from scgrpo.embedded.loading import load_policy
-from scgrpo.extras import require
 from scgrpo.files import put_folder, scratch_of
 from scgrpo.locks import Lock
+from scgrpo.runs.adapter import adapter_of
 from scgrpo.runs.arguments import trainer_arguments
 from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
@@ -129,7 +128,7 @@ def _build_trainer(
         source.train,
         processing_class=tokenizer,
         environment_factory=source.environment,
-        peft_config=_adapter(config.lora),
+        peft_config=adapter_of(config.lora),
     )
     trainer.inspected_rollouts = INSPECTED_ROLLOUTS
     trainer.rollout_sink = lambda batch: _keep_rollouts(trainer, batch, folder)
@@ -174,18 +173,6 @@ def _evaluation(
         trainer.accelerator.wait_for_everyone,
     )
     return EvaluationCallback(held_out, host, folder)
-
-
-def _adapter(options: dict[str, Any]) -> Any:
-    if not options:
-        return None
-    require("lora")
-    from peft import LoraConfig
-
-    try:
-        return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
-    except TypeError as error:
-        raise ValueError(f"lora is {options}, which peft.LoraConfig refuses: {error}.") from error
 
 
 def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:

@@ -85,6 +85,7 @@ class SCGRPOTrainer(HostingTrainer):
     ) -> None:
         args = SCGRPOConfig.of(args, model)
         checks.check_dataset(train_dataset, args, environment=environment_factory is not None)
+        checks.check_reward_functions(reward_funcs)
         super().__init__(
             model=model,
             reward_funcs=with_overlong_penalty(reward_funcs, args),

@@ -1,5 +1,7 @@
 """Values as people write them, against the types of fields."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import SchedulerType
 
-from scgrpo.runs.values import Misfit, coerce
+from scgrpo.written.values import Misfit, coerce
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,14 @@ def test_fits(value: Any, hint: Any, expected: Any) -> None:
         (["x"], list[float], "a list"),
         ("cosin", SchedulerType | str, "one of linear, cosine"),
         (None, int, "a whole number"),
+        (float("nan"), float, "a number"),
+        ("nan", float | None, "null or a number"),
+        (10**400, float, "a number"),
+        ("9" * 400, int, "a whole number of at most 64 bits"),
+        (2**63, int, "a whole number of at most 64 bits"),
+        ([1], SchedulerType | str, "one of linear, cosine"),
+        ({"a": 1}, Literal["a"], "'a'"),
+        (float("inf"), int, "a whole number"),
     ],
 )
 def test_misfits_say_what_would_fit(value: Any, hint: Any, words: str) -> None:
@@ -85,6 +95,13 @@ def test_numbers_survive_the_command_line(value: float) -> None:
         ({"a": {"b": "x"}}, dict[str, dict[str, Any]], {"a": {"b": "x"}}),
         (3, int | list[int], 3),
         ([0, 1], int | list[int], [0, 1]),
+        (["a"], tuple[str, ...], ("a",)),
+        (("a", "b"), tuple[str, ...], ("a", "b")),
+        ({"a": "b"}, str | Mapping[str, str] | None, {"a": "b"}),
+        (Path("a"), str | Path | None, Path("a")),
+        ("a", str | Path | Mapping[str, str | Path] | None, "a"),
+        (2**63 - 1, int, 2**63 - 1),
+        (float("inf"), float, float("inf")),
     ],
 )
 def test_fits_as_written(value: Any, hint: Any, expected: Any) -> None:
@@ -109,6 +126,12 @@ def test_fits_as_written(value: Any, hint: Any, expected: Any) -> None:
         ({"a": 1}, dict[str, dict[str, Any]], "a mapping, each value a mapping"),
         ({"a": "1"}, dict[str, int | None], "a mapping, each value null or a whole number"),
         (None, dict[str, Any], "a mapping"),
+        ("a", tuple[str, ...], "a list of texts"),
+        ([1], tuple[str, ...], "a list of texts"),
+        ({"a": 1}, str | Mapping[str, str], "a mapping, each value a text or a text"),
+        (3, str | Path | None, "a Path or null or a text"),
+        (2**63, float, "a number"),
+        (-(2**63) - 1, int | None, "null or a whole number of at most 64 bits"),
     ],
 )
 def test_misfits_as_written(value: Any, hint: Any, words: str) -> None:

@@ -1,12 +1,15 @@
 """Values as people write them in YAML or on a command line, made to fit a type."""
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-import yaml
+from scgrpo.mistakes import ConfigError
+from scgrpo.written.yaml_text import fits_64_bits, read_yaml
 
 
 class Misfit(Exception):
@@ -41,7 +44,7 @@ def coerce(value: Any, hint: Any, *, as_written: bool = False) -> Any:
         fits, result = _fit_written(value, member) if as_written else _fit(value, member)
         if fits:
             return result
-    raise Misfit(in_words(hint))
+    raise Misfit(in_words(hint) + " of at most 64 bits" * (int in members and _is_large(value)))
 
 
 def in_words(hint: Any) -> str:
@@ -63,6 +66,12 @@ def _is_exactly(value: Any, member: Any) -> bool:
     return not isinstance(value, str) and type(value) is (get_origin(member) or member)
 
 
+def _is_large(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"[-+]?\d{19,}", value) is not None
+    return type(value) is int and not fits_64_bits(value)
+
+
 def _is_enum(member: Any) -> bool:
     return isinstance(member, type) and issubclass(member, Enum)
 
@@ -76,7 +85,7 @@ def _fit(value: Any, member: Any) -> tuple[bool, Any]:
     if kind is Literal:
         return value in get_args(member), value
     if _is_enum(kind):
-        return value in {choice.value for choice in kind}, value
+        return value in [choice.value for choice in kind], value
     return True, value
 
 
@@ -85,20 +94,20 @@ def _fit_written(value: Any, member: Any) -> tuple[bool, Any]:
     if kind in (NoneType, bool, int, list, dict) and isinstance(value, str):
         return False, None
     if kind is float and type(value) is int:
-        return True, value
-    if kind in (list, dict) and inner:
+        return fits_64_bits(value), value
+    if kind in (list, tuple, dict, Mapping) and inner:
         return _fit_entries(value, kind, inner)
-    if is_dataclass(kind):
-        return isinstance(value, kind), value  # type: ignore[arg-type]
+    if isinstance(kind, type) and kind not in _FITS and not _is_enum(kind):
+        return isinstance(value, kind), value
     return _fit(value, member)
 
 
 def _fit_entries(value: Any, kind: Any, inner: tuple[Any, ...]) -> tuple[bool, Any]:
-    if not isinstance(value, kind):
+    if not isinstance(value, (list, tuple) if kind is tuple else kind):
         return False, None
     try:
-        if kind is list:
-            return True, [coerce(entry, inner[0], as_written=True) for entry in value]
+        if kind in (list, tuple):
+            return True, kind(coerce(entry, inner[0], as_written=True) for entry in value)
         return True, {
             coerce(key, inner[0], as_written=True): coerce(entry, inner[1], as_written=True)
             for key, entry in value.items()
@@ -135,9 +144,10 @@ def _fit_number(kind: type) -> Callable[[Any], tuple[bool, Any]]:
         if isinstance(value, bool) or not (isinstance(value, kind | str) or wider):
             return False, None
         try:
-            return True, kind(value)
-        except ValueError:
+            number = kind(value)
+        except (ValueError, OverflowError):
             return False, None
+        return fits_64_bits(number) if kind is int else not math.isnan(number), number
 
     return fit
 
@@ -150,13 +160,13 @@ def _fit_dict(value: Any) -> tuple[bool, Any]:
 
 def _read(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return read_yaml(text, "the value")
+    except ConfigError:
         return None
 
 
 def _in_words(member: Any) -> str:
-    kind = get_origin(member) or member
+    kind = _KINDS.get(get_origin(member), get_origin(member)) or member
     if kind is Literal:
         return " or ".join(repr(choice) for choice in get_args(member))
     if _is_enum(kind):
@@ -192,4 +202,6 @@ _WORDS = {
     list: "a list",
     dict: "a mapping",
 }
+_KINDS = {tuple: list, Mapping: dict}
+"""What YAML has for a type."""
 _PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
