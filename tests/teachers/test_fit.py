@@ -54,7 +54,8 @@ def shown(*lengths, step=0, world=None, prompts=None, references=None):
         [[9] * length for length in lengths],
         torch.zeros(count, 1),
     )
-    context = StepContext(rollouts, torch.zeros(1, count), world or OneProcess(), step=step)
+    reward_NG = torch.zeros(1, count)
+    context = StepContext(rollouts, reward_NG, reward_NG, world or OneProcess(), step=step)
     default = [[Reference([9, 9])]] * count
     return show(context, default if references is None else references, builder)
 
