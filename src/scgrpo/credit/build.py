@@ -52,6 +52,8 @@ class Host:
     template_options: dict[str, Any] = field(default_factory=dict)
     reference_thinking: str = "template"
     score_tokens: int = 16384
+    heads_in_float32: bool = False
+    """Whether mixed precision ends before the output heads."""
 
 
 def build_credit(host: Host) -> Credit:
@@ -98,6 +100,7 @@ def _models(host: Host) -> tuple[Policy, PolicyHeads]:
         host.temperature,
         method.divergence,
         method.divergence_beta,
+        in_float32=host.heads_in_float32,
     )
     return teacher, heads
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from scgrpo.rollouts import StepContext
 
-
 logger = logging.getLogger(__name__)
 
 

@@ -141,6 +141,7 @@ class SCGRPOTrainer(CatchingTrainer):
             self.chat_template_kwargs,
             args.reference_thinking,
             args.score_tokens,
+            args.cast_lm_head_to_fp32,
         )
 
     # --- TRL's hooks, in the order in which it calls them ---
