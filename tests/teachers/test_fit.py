@@ -17,7 +17,7 @@ from tests.trainer.tiny import tiny_tokenizer
 USER = [{"role": "user", "content": "Q1"}]
 GUIDE = "abcdefghij" * 4 + "{reference}"
 NUMBERS = r"\(.*guide of 47 tokens \+ prompt of 5 \+ completion of {} > 60\)"
-"""The guide: a token each of 40 letters, of the two marks of the system message, of "[...]"."""
+"""A token each for 40 letters, for the two marks of the system message and for `[...]`."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Host:
     score_tokens: int = 16384
     prompts_are_given: bool = False
     """Whether somebody else than the chat template may make the student's prompts."""
+    heads_in_float32: bool = False
+    """Whether mixed precision ends before the output heads."""
 
 
 def build_credit(host: Host) -> Credit:
@@ -101,6 +103,7 @@ def _models(host: Host) -> tuple[Policy, PolicyHeads]:
         method.divergence_beta,
         method.divergence_clip,
         method.divergence_clip_of,
+        in_float32=host.heads_in_float32,
     )
     return teacher, heads
 

@@ -1,11 +1,16 @@
-"""The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch."""
+"""The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch.
+
+Hidden states and weights may be of half precision; their product, the logits, and all that is made
+of them is float32 on either path.
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import linear
@@ -43,6 +48,8 @@ class PolicyHeads:
     clip_of: str = "entry"
     """What is clipped: the part of each vocabulary `entry`, or the sum of a `token`."""
     top_k: int = 5
+    in_float32: bool = False
+    """Whether mixed precision ends before the heads (TRL's `cast_lm_head_to_fp32`)."""
 
     def gathered(self) -> "PolicyHeads":
         """The same heads, whole on each process, to be asked without gradient.
@@ -78,7 +85,10 @@ class PolicyHeads:
     def _by_chunks(
         self, teacher_hidden: Tensor, student_hidden: Tensor, reduce: Callable[[Tensor], Tensor]
     ) -> Tensor:
-        with _head(self.teacher) as teacher_head, _head(self.student) as student_head:
+        with (
+            self._head(self.teacher, teacher_hidden) as teacher_head,
+            self._head(self.student, student_hidden) as student_head,
+        ):
             return chunked_divergence(
                 teacher_hidden,
                 teacher_head,
@@ -93,12 +103,14 @@ class PolicyHeads:
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
         with _weights(self.student) as own, _weights(self.teacher) as others:
+            read = student_hidden.to(self._dtype(student_hidden, own[0]))
+            shown = teacher_hidden.to(self._dtype(teacher_hidden, others[0]))
 
             def towards(beta: float) -> Tensor:
                 divergence, _ = ChunkedDivergenceFunction.apply(
-                    student_hidden,
+                    read,
                     *own,
-                    teacher_hidden,
+                    shown,
                     *others,
                     beta,
                     self.temperature,
@@ -109,26 +121,54 @@ class PolicyHeads:
                 )
                 return divergence.clamp(min=0)
 
-            if self.kind == "bidirectional":
-                return self.beta * towards(0.0) + (1 - self.beta) * towards(1.0)
-            return towards({"forward": 0.0, "reverse": 1.0, "jsd": self.beta}[self.kind])
+            with _without_autocast(read):
+                if self.kind == "bidirectional":
+                    return self.beta * towards(0.0) + (1 - self.beta) * towards(1.0)
+                return towards({"forward": 0.0, "reverse": 1.0, "jsd": self.beta}[self.kind])
 
     def disagreement(self, teacher_hidden: Tensor) -> Tensor:
         """E_j KL(p_j || pbar) of teachers `(J, M, H)`, in nats, `(M)` float32."""
-        with _head(self.teacher) as head:
+        with self._head(self.teacher, teacher_hidden) as head:
             return chunked_disagreement(teacher_hidden, head, temperature=self.temperature)
 
     def statistics(self, student_hidden: Tensor, token_ids: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of the tokens and entropy, in nats, `(M)` float32 each."""
-        with _head(self.student) as head:
+        with self._head(self.student, student_hidden) as head:
             return chunked_statistics(student_hidden, head, token_ids, temperature=self.temperature)
 
     def top_tokens(self, hidden: Tensor, *, of_teacher: bool = False) -> tuple[Tensor, Tensor]:
         """Probabilities and ids `(M, K)` of the likeliest next tokens of each row."""
         model: Any = self.teacher if of_teacher else self.student
-        with _head(model) as head:
+        with self._head(model, hidden) as head:
             k = min(self.top_k, model.config.get_text_config().vocab_size)
             return chunked_top_tokens(hidden, head, k, temperature=self.temperature)
+
+    @contextmanager
+    def _head(self, model: Any, hidden: Tensor) -> Iterator[Head]:
+        """The output head for such hidden states, with float32 logits."""
+        transform = LogitTransform.of(model)
+        with _weights(model) as (weight, bias):
+            if is_deepspeed_zero3_enabled():
+                # ZeRO-3 lets go of the head before the backward, which computes chunks again.
+                weight, bias = weight.clone(), None if bias is None else bias.clone()
+            dtype = self._dtype(hidden, weight)
+            operand = weight.to(dtype)
+            if torch.is_grad_enabled() or not _multiplies_to_float32(operand):
+                operand = operand.float()  # one copy for all chunks
+
+            def head(chunk: Tensor) -> Tensor:
+                with _without_autocast(chunk):
+                    logits = _product(chunk.to(dtype), operand)
+                    return transform(logits if bias is None else logits + bias.float())
+
+            yield head
+
+    def _dtype(self, hidden: Tensor, weight: Tensor) -> torch.dtype:
+        """What hidden states and weight are rounded to before their product."""
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device) and not self.in_float32:
+            return torch.get_autocast_dtype(device)
+        return torch.promote_types(hidden.dtype, weight.dtype)
 
 
 @dataclass(frozen=True)
@@ -183,20 +223,21 @@ def _kept(weight: Tensor) -> Tensor:
     return kept
 
 
-@contextmanager
-def _head(model: Any) -> Iterator[Head]:
-    """The output head as a function of hidden states."""
-    transform = LogitTransform.of(model)
-    with _weights(model) as (weight, bias):
-        if is_deepspeed_zero3_enabled():
-            # ZeRO-3 lets go of the head before the backward, in which chunks are computed again.
-            weight, bias = weight.clone(), None if bias is None else bias.clone()
+def _multiplies_to_float32(operand: Tensor) -> bool:
+    """Whether the device multiplies such numbers without rounding the product to their type."""
+    return operand.is_cuda and operand.dtype in (torch.float16, torch.bfloat16)
 
-        def head(hidden: Tensor) -> Tensor:
-            own_bias = None if bias is None else bias.to(hidden.dtype)
-            return transform(linear(hidden, weight.to(hidden.dtype), own_bias))
 
-        yield head
+def _product(hidden: Tensor, operand: Tensor) -> Tensor:
+    """Logits `(*, V)` in float32 of hidden states `(*, H)`, each of them rounded already."""
+    if not _multiplies_to_float32(operand):
+        return linear(hidden.float(), operand)
+    rows = torch.mm(hidden.flatten(0, -2), operand.t(), out_dtype=torch.float32)
+    return rows.unflatten(0, hidden.shape[:-1])
+
+
+def _without_autocast(hidden: Tensor) -> AbstractContextManager[Any]:
+    return torch.autocast(hidden.device.type, enabled=False)
 
 
 @contextmanager

@@ -50,4 +50,5 @@ class HostingTrainer(CatchingTrainer):
             args.reference_thinking,
             args.score_tokens,
             prompts_are_given=self.rollout_func is not None,
+            heads_in_float32=args.cast_lm_head_to_fp32,
         )
