@@ -231,10 +231,31 @@ def test_damaged_checkpoints_are_passed_over_or_refused(run, tmp_path, caplog):
     with pytest.raises(CheckpointError, match=r"give another model"):
         find_model(str(here.path))
     path = str(here.checkpoints / "checkpoint-2")
+    with pytest.raises(CheckpointError, match=r"checkpoint-2 is not whole \(scheduler.pt"):
+        find_model(path)
     with pytest.raises(CheckpointError, match=r"checkpoint-2 is no whole checkpoint \(scheduler"):
         train(config(tmp_path, resume=path))
     with pytest.raises(ValueError, match="which is no checkpoint; use auto, never"):
         train(config(tmp_path, resume=str(tmp_path)))
+
+
+def test_a_kill_while_the_model_is_written_leaves_none(run, tmp_path, monkeypatch):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    here = RunFolder(tmp_path / run.path.name)
+    shutil.rmtree(here.model)
+
+    def kill(path):
+        assert (path.with_name("model.tmp") / "config.json").exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("scgrpo.runs.run.put_folder", kill)
+        train(config(tmp_path))
+    assert not here.model.exists()
+    train(config(tmp_path))
+    files = {p.name: p.read_bytes() for p in run.model.iterdir() if p.suffix == ".safetensors"}
+    assert {name: (here.model / name).read_bytes() for name in files} == files
+    assert not (here.path / "model.tmp").exists()
 
 
 def test_a_finished_run_without_checkpoints_is_left_alone(run, tmp_path):

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from scgrpo.mistakes import ConfigError
 from scgrpo.runs.run_folder import RunFolder
-from scgrpo.trainer.wholeness import last_whole, report
+from scgrpo.trainer.checkpoint import CheckpointError
+from scgrpo.trainer.manifest import MANIFEST
+from scgrpo.trainer.wholeness import last_whole, read_checkpoint, report
 
 
 def find_model(name: str) -> str:
@@ -12,12 +14,13 @@ def find_model(name: str) -> str:
 
     Raises:
         ConfigError: for a folder without a model.
-        CheckpointError: for a run whose checkpoints are all damaged.
+        CheckpointError: for a damaged checkpoint, or a run in which all are.
     """
     folder = Path(name)
     if not folder.is_dir():
         return name
     if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+        _refuse_damaged(folder)
         return name
     run = RunFolder(folder)
     if run.model.is_dir():
@@ -30,3 +33,10 @@ def find_model(name: str) -> str:
             "model folder or a run folder."
         )
     return str(checkpoint)
+
+
+def _refuse_damaged(folder: Path) -> None:
+    if (folder / MANIFEST).exists():
+        reading = read_checkpoint(folder, to_resume=False)
+        if reading.trouble:
+            raise CheckpointError(f"{folder} is not whole ({reading.trouble}); give another model.")

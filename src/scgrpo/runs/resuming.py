@@ -73,7 +73,7 @@ def _checkpoint(config: RunConfig, folder: RunFolder, *, reads: bool, speaks: bo
             f"resume is {config.resume!r}, which is no checkpoint; use auto, never, or a folder "
             "checkpoint-N."
         )
-    require_whole(path, own=True)
+    require_whole(path, reads=reads, own=True)
     return path
 
 

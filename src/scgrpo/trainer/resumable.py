@@ -42,7 +42,7 @@ class ResumableTrainer(GRPOTrainer):
         if resume_from_checkpoint is True:
             resume_from_checkpoint = str(self._last_whole())
         elif resume_from_checkpoint:
-            require_whole(Path(resume_from_checkpoint))
+            require_whole(Path(resume_from_checkpoint), reads=self.args.should_save)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def resume(self, checkpoint: Path | None) -> TrainOutput:
@@ -112,5 +112,6 @@ class ResumableTrainer(GRPOTrainer):
             self._memory = state.memory
 
     def _load_best_model(self) -> None:
-        require_whole(Path(self.state.best_model_checkpoint), to_resume=False)
+        best = Path(self.state.best_model_checkpoint)
+        require_whole(best, reads=self.args.should_save, to_resume=False)
         super()._load_best_model()

@@ -53,7 +53,7 @@ def read_checkpoint(
         return _read(folder, to_resume=to_resume, own=own, processes=processes)
     except Broken as error:
         return Reading(str(error))
-    except OSError as error:
+    except Exception as error:  # whatever is in there, other processes wait for an answer
         return Reading(f"it cannot be read ({error})")
 
 
@@ -123,8 +123,10 @@ def last_whole_everywhere(folder: Path, *, reads: bool, own: bool = False) -> Se
     passed_over: dict[Path, Reading] = {}
     before: int | None = None
     while True:
-        own_search = last_whole(folder, own=own, processes=processes, before=before)
-        searches = [s for s in _gathered(own_search if reads else None) if s is not None]
+        own_search = None
+        if reads:
+            own_search = last_whole(folder, own=own, processes=processes, before=before)
+        searches = [s for s in gather_object([own_search]) if s is not None]
         for search in searches:
             passed_over |= search.passed_over
         steps = {0 if s.found is None else step_of(s.found) for s in searches}
@@ -133,11 +135,14 @@ def last_whole_everywhere(folder: Path, *, reads: bool, own: bool = False) -> Se
         before = min(steps) + 1
 
 
-def require_whole(checkpoint: Path, *, to_resume: bool = True, own: bool = False) -> None:
-    """Refuse a checkpoint that is not whole, and say what is noticed of one that is.
+def require_whole(
+    checkpoint: Path, *, reads: bool, to_resume: bool = True, own: bool = False
+) -> None:
+    """Refuse a checkpoint that is not whole for all processes, and say what is noticed otherwise.
 
     Args:
         checkpoint: its folder.
+        reads: whether this process looks; one process for each disk does.
         to_resume: as in `read_checkpoint`.
         own: see there.
 
@@ -145,19 +150,18 @@ def require_whole(checkpoint: Path, *, to_resume: bool = True, own: bool = False
         CheckpointError: naming what is wrong.
     """
     state = PartialState()
-
-    def read() -> Reading:
-        return read_checkpoint(
-            checkpoint, to_resume=to_resume, own=own, processes=state.num_processes
-        )
-
-    reading = decided(read)
-    if reading.trouble:
+    reading = None
+    if reads:
+        processes = state.num_processes
+        reading = read_checkpoint(checkpoint, to_resume=to_resume, own=own, processes=processes)
+    readings = [found for found in gather_object([reading]) if found is not None]
+    worst = next((found for found in readings if found.trouble), readings[0])
+    if worst.trouble:
         raise CheckpointError(
-            f"{checkpoint} is no whole checkpoint ({reading.trouble}); give one that is."
+            f"{checkpoint} is no whole checkpoint ({worst.trouble}); give one that is."
         )
-    if reading.note and state.is_main_process:
-        logger.warning(reading.note)
+    if worst.note and state.is_main_process:
+        logger.warning(worst.note)
 
 
 def report(search: Search, cure: str, *, speaks: bool = True) -> Path | None:
@@ -198,8 +202,3 @@ def decided(choose: Callable[[], Decision]) -> Decision:
     if error is not None:
         raise error
     return decision  # type: ignore[return-value]
-
-
-def _gathered(item: Search | None) -> list[Search | None]:
-    gathered: list[Search | None] = gather_object([item])
-    return gathered
