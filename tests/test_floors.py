@@ -15,8 +15,8 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("files", "importing", "extras", "mistakes"),
-            ("written",),
+            ("mistakes",),
+            ("files", "importing", "extras", "written"),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),
