@@ -161,7 +161,7 @@ def test_wrong_data_sets(tmp_path, content, fields, message):
 
 def test_data_sets_that_are_nowhere(tmp_path):
     for name in ("no/such-data", str(tmp_path / "none"), "a" * 300 + ".jsonl"):
-        with pytest.raises(ValueError, match=r"^dataset is '.*', which cannot be loaded \("):
+        with pytest.raises(ValueError, match=r"^dataset is '.*, which cannot be loaded \("):
             train(config(tmp_path, dataset=name, reward="x:y", name="run"))
 
 
