@@ -15,7 +15,8 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("extras", "files", "importing", "jobs", "locks", "mistakes"),
+            ("mistakes",),
+            ("extras", "files", "importing", "jobs", "locks"),
             ("written",),
             ("config", "presets", "world"),
             ("tasks",),

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from scgrpo.mistakes import on_one_line
+
 
 def import_function(name: str, what: str) -> Callable[..., Any]:
     """The function that `package.module:function` or `path.py:function` names.
@@ -41,7 +43,9 @@ def import_function(name: str, what: str) -> Callable[..., Any]:
             f"{', '.join(there) or 'no function'}); {how}."
         )
     if not callable(found):
-        raise ValueError(f"{what} {name!r} is a {type(found).__name__}, no function; {how}.")
+        raise ValueError(
+            f"{what} {name!r} is of type {type(found).__name__}, which is no function; {how}."
+        )
     return found  # type: ignore[no-any-return]
 
 
@@ -56,16 +60,16 @@ def _import(name: str) -> ModuleType:
 
 
 def _told(error: BaseException) -> str:
-    """What an error says, and the line of the user's code that it comes from."""
+    """What an error says, and the last line of the user's own file that led to it."""
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"SyntaxError in {error.filename}, line {error.lineno}: {error.msg}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_of_user(f.filename)]
-    said = " ".join(str(error).split())
     if not frames:
-        return said or type(error).__name__
-    last = frames[-1]
-    return f"{type(error).__name__} in {last.filename}, line {last.lineno}: {said}"
+        return on_one_line(error)
+    last = [frame for frame in frames if frame.filename == frames[0].filename][-1]
+    kind = type(error).__name__
+    return f"{kind} in {last.filename}, line {last.lineno}: {on_one_line(error)}"
 
 
 def _is_of_user(file: str) -> bool:
-    return file != __file__ and not file.startswith("<frozen") and file != importlib.__file__
+    return file not in (__file__, importlib.__file__) and not file.startswith("<frozen")

@@ -137,6 +137,23 @@ def test_own_data_and_reward(tmp_path):
         ('{"prompt": "a", "answer": "b"}\n', {}, "needs a reward; set reward to"),
         ('{"prompt": "a", "answer": "b"}\n', {"reward": "no.such:f"}, "cannot be imported"),
         ('{"prompt": "a", "answer": "b"}\n', {"reward": "x:y", "task": "synthetic"}, "keep one"),
+        ('{"prompt": "a", "answer": "b"}\n{"prom\n', {"reward": "x:y"}, r"rows\.jsonl, line 2: "),
+        ('{"prompt": "a", "answer": "b"}\n3\n', {"reward": "x:y"}, "line 2: 3 is no row"),
+        (
+            '{"prompt": "a", "answer": "b"}\n{"prompt": "", "answer": "b"}\n',
+            {"reward": "x:y"},
+            r"^row 1 of dataset '.*rows\.jsonl' has '' as 'prompt', which is empty",
+        ),
+        (
+            '{"prompt": "a", "answer": "b", "self": 1}\n',
+            {"reward": "x:y"},
+            r"^dataset '.*rows\.jsonl' has a column 'self'",
+        ),
+        (
+            '{"prompt": "a", "answer": "b"}\n',
+            {"reward": "math:pi"},
+            "is of type float, which is no",
+        ),
     ],
 )
 def test_wrong_data_sets(tmp_path, content, fields, message):
@@ -144,6 +161,12 @@ def test_wrong_data_sets(tmp_path, content, fields, message):
     data.write_text(content)
     with pytest.raises(ValueError, match=message):
         train(config(tmp_path, dataset=str(data), **fields))
+
+
+def test_data_sets_that_are_nowhere(tmp_path):
+    for name in ("no/such-data", str(tmp_path / "none"), "a" * 300 + ".jsonl"):
+        with pytest.raises(ValueError, match=r"^dataset is '.*, which cannot be loaded \("):
+            train(config(tmp_path, dataset=name, reward="x:y", name="run"))
 
 
 def test_unknown_model(tmp_path):

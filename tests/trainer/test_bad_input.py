@@ -1,12 +1,16 @@
 """What a new user gets wrong: one sentence that names the value, the place and the remedy."""
 
+import math
+import sys
+
+import numpy
 import pytest
 import torch
 from datasets import Dataset
 
 from scgrpo import SCGRPOConfig
 from scgrpo.trainer.checkpoint import CheckpointError
-from scgrpo.trainer.rewards import RewardError, check_finite
+from scgrpo.trainer.rewards import RewardError, check_finite, check_rewards
 from tests.trainer.runs import config, trainer, vowels
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
@@ -22,10 +26,64 @@ def raising(completions, **_):
     return 1 / 0
 
 
+def leaving(completions, **_):
+    sys.exit(0)
+
+
+class Stubborn:
+    def __float__(self):
+        raise RuntimeError("no float")
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
+class Endless(list):
+    def __len__(self):
+        raise RuntimeError("no length")
+
+
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
         (raising, "'raising' raised ZeroDivisionError: division by zero; make it return"),
+        (leaving, "'leaving' raised SystemExit: 0; make it return a number for every completion"),
+        (
+            returning(lambda n: torch.tensor(1.0)),
+            r"returned Tensor tensor\(1\.\); it must return a",
+        ),
+        (
+            returning(lambda n: [10**400] * n),
+            r"returned 1(0){119} \.\.\. for completion 0, which is no",
+        ),
+        (
+            returning(lambda n: [0.0] + [Stubborn()] * (n - 1)),
+            "<Stubborn, whose repr raises Runtime",
+        ),
+        (
+            returning(lambda n: Stubborn()),
+            "returned Stubborn <Stubborn, whose repr raises RuntimeE",
+        ),
+        (
+            returning(lambda n: Endless([1.0] * n)),
+            r"returned Endless \[1\.0, .* it must return a list",
+        ),
+        (
+            returning(lambda n: set(range(n))),
+            r"returned set \{0, 1, .*; it must return a list of",
+        ),
+        (returning(lambda n: dict.fromkeys(range(n), 1.0)), r"returned dict \{0: 1\.0, "),
+        (returning(lambda n: {}.keys()), r"returned dict_keys dict_keys\(\[\]\); it must return"),
+        (returning(lambda n: [b"1"] * n), "returned b'1' for completion 0, which is no number"),
+        (
+            returning(lambda n: [[1.0, 2.0]] * n),
+            r"returned \[1\.0, 2\.0\] for completion 0, which is",
+        ),
+        (
+            returning(lambda n: torch.ones(n, 2)),
+            r"returned tensor\(\[1\., 1\.\]\) for completion 0",
+        ),
+        (returning(None), "returned NoneType None; it must return a list of numbers"),
         (returning(lambda n: ["yes"] * n), "returned 'yes' for completion 0, which is no number"),
         (returning(lambda n: [10**400] * n), "for completion 0, which is no number"),
         (returning("correct"), "returned str 'correct'; it must return a list of numbers"),
@@ -46,6 +104,48 @@ def test_too_few_rewards_are_refused_by_trl_itself(tmp_path):
     few = returning(lambda n: [1.0] * (n - 1))
     with pytest.raises(ValueError, match="'judge' returned 31 rewards, but 32 were expected"):
         trainer(config(tmp_path), reward=few).train()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda n: torch.ones(n),
+        lambda n: numpy.ones(n),
+        lambda n: tuple([True] * n),
+        lambda n: [torch.tensor(1.0)] * n,
+        lambda n: [None, *[1.0] * (n - 1)],
+        lambda n: (1.0 for _ in range(n)),
+    ],
+)
+def test_good_rewards(value):
+    assert set(check_rewards(value(4), "judge")) <= {1.0, None}
+
+
+def test_leaving_an_async_reward_is_a_failure_too(tmp_path):
+    async def judge(completions, **_):
+        sys.exit(0)
+
+    with pytest.raises(RewardError, match="'judge' raised SystemExit: 0"):
+        trainer(config(tmp_path), reward=judge).train()
+
+
+def test_rewards_of_none_alone_are_warned_of_as_by_trl(tmp_path, caplog):
+    trainer(config(tmp_path, max_steps=1), reward=returning(lambda n: [None] * n)).train()
+    assert "All reward functions returned None for the following kwargs" in caplog.text
+
+
+@pytest.mark.parametrize("function", [math, 3, {"a": 1}])
+def test_what_is_no_reward_function(tmp_path, function):
+    with pytest.raises(
+        ValueError, match=rf"^reward_funcs has .*, a {type(function).__name__}; give"
+    ):
+        trainer(config(tmp_path), reward=[vowels, function])
+
+
+def test_verifier_that_is_no_function_is_checked_too():
+    with pytest.raises(RewardError, match=r"'env' gave the reward 1\.5, but a verifier's"):
+        check_verifier_range(torch.tensor([[0.0, float("nan"), 1.5]]), "env")
+    check_verifier_range(torch.tensor([[0.0, float("nan"), 1.0]]), "env")
 
 
 def test_async_rewards_are_checked_too(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+DEEPEST = 100
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]')
+"""Strings of JSON, and what opens and closes beside them."""
 LONGEST_FIELD = 2**31 - 1
 """Characters of a field of a CSV file; Python's own limit is 131,072."""
 
@@ -37,8 +41,11 @@ def read_files(files: Sequence[Path], place: str) -> "Dataset":
     if all(f.stat().st_size == 0 for f in files):
         raise ConfigError(f"{place} is empty (0 bytes); check how it was written.")
     kind = str(format_of(files[0]))
-    for file in files if kind == "csv" else ():
-        _refuse_broken_quotes(file, place)
+    for file in files:
+        if kind == "csv":
+            _refuse_broken_quotes(file, place)
+        if kind == "json":
+            _refuse_depth(file, place)
     try:
         return load_dataset(kind, data_files=[str(f) for f in files], split="train")
     except Exception as error:  # each format's parser raises its own kinds
@@ -77,13 +84,46 @@ def _refuse_broken_quotes(file: Path, place: str) -> None:
         csv.field_size_limit(before)
 
 
+def _refuse_depth(file: Path, place: str) -> None:
+    """Refuse JSON in which the parsers would end the process, not raise an error."""
+    try:
+        with _open(file) as lines:
+            for number, text in enumerate([lines.read()] if _is_one(file) else lines, start=1):
+                end = _too_deep(text)
+                if end is not None:
+                    line = number + text.count("\n", 0, end)
+                    raise ConfigError(
+                        f"{place} cannot be read as json ({file.name}, line {line}: it is nested "
+                        f"more than {DEEPEST} deep); check the file."
+                    )
+    except (OSError, EOFError):
+        return  # of which the reader has its own to say
+
+
+def _too_deep(text: str) -> int | None:
+    """Where JSON is nested too deep, None where it is not."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return None
+    depth = 0
+    for mark in _MARKS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(mark[0], 0)
+        if depth > DEEPEST:
+            return mark.start()
+    return None
+
+
+def _is_one(file: Path) -> bool:
+    """Whether a file is one JSON value by its name, not a line for each row."""
+    return ".json" in file.suffixes
+
+
 def _bad_line(file: Path) -> str | None:
     """Where a file of JSON is no row, None where each line is one."""
     if format_of(file) != "json":
         return None
     try:
         with _open(file) as lines:
-            whole = lines.read() if ".json" in file.suffixes else None
+            whole = lines.read() if _is_one(file) else None
             lines.seek(0)
             if whole is not None and _is_json(whole):
                 return _no_row(json.loads(whole), file.name)
@@ -95,7 +135,7 @@ def _bad_line(file: Path) -> str | None:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     return True
 
@@ -106,8 +146,6 @@ def _first_bad(lines: Iterable[str], name: str) -> str | None:
             continue
         try:
             value = json.loads(line, object_pairs_hook=_once)
-        except RecursionError:
-            return f"{name}, line {number}: it is nested too deeply"
         except ValueError as error:
             return f"{name}, line {number}: {on_one_line(error)}"
         if not isinstance(value, dict):
