@@ -37,7 +37,8 @@ NEEDS_ALL = re.compile(r"\b1516\d\d\b|mask_truncated")
 PAD, START, END = 151643, 151644, 151645
 PIECES = {
     PAD: "<|endoftext|>", START: "<|im_start|>", END: "<|im_end|>",
-    151646: "<|finetune_right_pad_id|>", 151657: "<tool_call>", 151658: "</tool_call>", 151667: "<think>", 151668: "</think>",
+    151646: "<|finetune_right_pad_id|>", 151657: "<tool_call>", 151658: "</tool_call>",
+    151667: "<think>", 151668: "</think>",
     330: ' "', 606: "name", 788: '":', 894: " any", 944: "'t", 1414: " know", 1513: " don",
     4913: '{"', 5212: ' {"', 5392: " tool", 7692: "async", 11248: "}}\n", 16370: "arguments",
     17453: "Done", 22785: "_tool", 64648: "multiply", 93054: "_multiply", 497: '",',

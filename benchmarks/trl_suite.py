@@ -4,8 +4,8 @@
 
 FOLDER is TRL's `tests/`, of the version that is installed. Only class names change, and the hub's
 tiny models and data are replaced by stand-ins (`trl_stand_ins.py`), so that nothing is downloaded.
-TRL's `conftest.py` is not read. Prints how many tests pass with TRL here, and how many of these with
-each preset.
+TRL's `conftest.py` is not read. Prints how many tests pass with TRL here, and how many of these
+with each preset.
 """
 
 import argparse
