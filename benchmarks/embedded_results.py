@@ -23,11 +23,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from scgrpo.comparison.plan import BASE
-from scgrpo.comparison.results import Row, matrices, read_results, rows
-from scgrpo.comparison.table import markdown, signed_range, with_range
+from scgrpo.comparison.config import BASE
+from scgrpo.comparison.rows import Row, matrices, read_results, rows
 from scgrpo.evaluation.metrics import avg_at_k
 from scgrpo.evaluation.seeds import problem_scores
+from scgrpo.reports.table import markdown, signed_range, with_range
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results"

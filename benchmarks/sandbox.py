@@ -20,9 +20,9 @@ from pathlib import Path
 
 from scgrpo.tasks.code.judge import FunctionProblem, InputOutput, Problem, ScriptProblem, judge
 from scgrpo.tasks.code.prelude import LIVECODEBENCH
-from scgrpo.tasks.code.sandbox import Limits, SandboxPool
-from scgrpo.tasks.code.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
-from scgrpo.tasks.code.sandbox.probe import find_isolation
+from scgrpo.tasks.sandbox import Limits, SandboxPool
+from scgrpo.tasks.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
+from scgrpo.tasks.sandbox.probe import find_isolation
 
 SCRIPT = "import sys\nprint(sum(map(int, sys.stdin.read().split())))\n"
 FUNCTION = "def f(numbers):\n    return sum(numbers)\n"

@@ -63,19 +63,20 @@ sc-grpo,grpo+fkl | loss_type: bnpo; loss_type: dr_grpo; loss_type: dapo, steps_p
 sc-grpo,grpo+fkl | num_iterations: 2; gradient_checkpointing: true; teacher_max_length: 38
 sc-grpo,grpo+fkl | beta: 0.05; dynamic_sampling: true; teacher_weights: initial
 sc-grpo,grpo+fkl | teacher: model, teacher_model: FOLDER/teacher
-sc-grpo | threshold_scope: micro_batch; threshold_min: 1.0; score_tokens: 100; teacher: demonstration
+sc-grpo | threshold_scope: micro_batch; threshold_min: 1.0; teacher: demonstration
 sc-grpo | weight: entropy; weight: FOLDER/own.py:surprise; weight: FOLDER/own.py:praised
 sc-grpo | weight: disagreement, references: 2, reference_set: any-partial; guide: "{reference} so"
 sc-grpo | steps_per_generation: 4; steps_per_generation: 1, threshold_scope: micro_batch
 sc-grpo | steps_per_generation: 2, gradient_accumulation_steps: 3, threshold_scope: micro_batch
 sc-grpo | dynamic_sampling: true, steps_per_generation: 1, threshold_scope: micro_batch
 sc-grpo | advantage: whitened, discount: 0.95; overlong_tokens: 8; top_entropy_quantile: 0.5
-sc-grpo | advantage: whitened, reward_kl: 0.05, weight: FOLDER/own.py:praised
+sc-grpo | advantage: whitened, reward_kl: 0.05, weight: FOLDER/own.py:praised; score_tokens: 100
 sc-grpo | importance_sampling_level: sequence, num_iterations: 2; scale_rewards: batch
 sc-grpo | mask_truncated_completions: true, max_completion_length: 17; scale_rewards: none
 sc-grpo six | dynamic_sampling: true, resample_rounds: 2; dynamic_sampling: true, memory_size: 2
 sc-grpo few | memory_size: 2, reference_set: all, references: 3
 sc-grpo,sc-grpo-disagreement,grpo+fkl few | memory_size: 2, memory_age: 2
+sc-grpo few once | memory_size: 2, top_k: 1
 sc-grpo few once | memory_size: 2; memory_size: 2, references: 2, weight: disagreement
 grpo+fkl | divergence: jsd, divergence_beta: 0.3; divergence: bidirectional, divergence_beta: 0.2
 grpo+fkl | divergence_clip: 0.01; loss_coefficient_start: 0.03, loss_warmup_steps: 2
@@ -224,7 +225,6 @@ def run(line: str, folder: Path, resume: str | None = None) -> Outcome:
 
 
 def resume(line: str, folder: Path) -> Outcome:
-    """Going on from the second step, and whether it ends where the whole run ends."""
     whole = run(line, folder)
     resumed = run(line, folder, resume=f"{folder}/checkpoint-2")
     resumed["digests"]["as the whole run"] = str(resumed["digests"] == whole["digests"])

@@ -15,7 +15,8 @@ FLOORS = {
     for floor, parts in enumerate(
         [
             ("method",),
-            ("files", "importing", "extras"),
+            ("extras", "files", "importing", "jobs", "locks", "mistakes"),
+            ("written",),
             ("config", "presets", "world"),
             ("tasks",),
             ("embedded",),
@@ -34,6 +35,8 @@ FLOORS = {
 """Each part imports itself and what lies below; neighbours do not know each other."""
 FORBIDDEN = {
     "files": {"torch", "trl", "transformers"},
+    "mistakes": {"torch", "trl", "transformers"},
+    "written": {"torch", "trl", "transformers"},
     "config": {"trl", "transformers"},
     "tasks": {"torch", "trl"},
     "embedded": {"trl"},

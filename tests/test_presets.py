@@ -14,14 +14,15 @@ TABLE = {
         "dynamic_sampling": True, "resample_rounds": 10}),
     "reinforce++": ("whitened", "none", "none", "dapo", 0.2, {"reward_kl": 0.01, "discount": 1.0}),
     "opsd": ("none", "demonstration", "loss", "grpo", 0.2, {
-        "divergence": "forward", "divergence_clip": 0.05, "teacher_weights": "initial",
-        "loss_coefficient": 1.0}),
+        "divergence": "forward", "divergence_clip": 0.05, "divergence_clip_of": "entry",
+        "teacher_weights": "initial", "loss_coefficient": 1.0}),
     "opd": ("none", "model", "loss", "grpo", 0.2, {
         "divergence": "reverse", "divergence_clip": None}),
     "sc-grpo": (*WEIGHTED, {
         "weight": "credit", "reference_set": "partial+none", "references": 1, "memory_size": 0,
-        "diversity_alpha": 0.1, "threshold_percentile": 75.0, "threshold_min": 1e-4,
-        "threshold_fixed": None, "threshold_scope": "batch", "solve_threshold": 1.0}),
+        "diversity_alpha": 0.1, "diversity_replaces": "zero", "threshold_percentile": 75.0,
+        "threshold_min": 1e-4, "threshold_fixed": None, "threshold_scope": "batch",
+        "solve_threshold": 1.0}),
     "sc-grpo-partial": (*WEIGHTED, {"reference_set": "partial"}),
     "sc-grpo-any-partial": (*WEIGHTED, {"reference_set": "any-partial"}),
     "sc-grpo-all-correct": (*WEIGHTED, {"reference_set": "all-correct"}),

@@ -20,6 +20,8 @@ USES = ("none", "weight", "loss")
 SCOPES = ("batch", "micro_batch")
 TEACHER_WEIGHTS = ("current", "initial")
 REDUCTIONS = ("mean", "max")
+REPLACES = ("zero", "always")
+CLIPPED = ("entry", "token")
 
 
 def _option(default: Any, help: str) -> Any:
@@ -57,6 +59,11 @@ class Method:
     diversity_alpha: float = _option(
         0.1, "Scale of the diversity advantage of unsolved groups; paper: 0.1."
     )
+    diversity_replaces: str = _option(
+        "zero",
+        "Unsolved groups whose advantage it replaces: zero (those in which GRPO's is zero, as all "
+        "total rewards are equal) or always.",
+    )
 
     weight: str = _option(
         "credit",
@@ -81,7 +88,13 @@ class Method:
         0.5, "Share of the teacher's direction in bidirectional and jsd."
     )
     divergence_clip: float | None = _option(
-        None, "Largest divergence of a token in the loss, in nats; OPSD: 0.05."
+        None,
+        "Largest divergence in the loss, in nats, of what divergence_clip_of says; OPSD: 0.05.",
+    )
+    divergence_clip_of: str = _option(
+        "entry",
+        "What is clipped: entry (the part of each vocabulary entry, before the sum) or token (the "
+        "sum); OPSD: entry.",
     )
     loss_coefficient: float = _option(
         1.0, "Coefficient of the divergence in the loss; paper: 0.1 beside GRPO."
@@ -162,6 +175,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "use": USES,
     "reference_set": REFERENCE_SETS,
     "reference_reduction": REDUCTIONS,
+    "diversity_replaces": REPLACES,
+    "divergence_clip_of": CLIPPED,
     "threshold_scope": SCOPES,
     "teacher_weights": TEACHER_WEIGHTS,
 }

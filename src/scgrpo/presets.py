@@ -65,6 +65,7 @@ def opsd() -> Fields:
         "demonstration": "demonstration",
         "divergence": "forward",
         "divergence_clip": 0.05,
+        "divergence_clip_of": "entry",
         "loss_coefficient": 1.0,
     }
 
@@ -92,6 +93,7 @@ def sc_grpo() -> Fields:
         "memory_size": 0,
         "solve_threshold": 1.0,
         "diversity_alpha": 0.1,
+        "diversity_replaces": "zero",
         "threshold_percentile": 75.0,
         "threshold_min": 1e-4,
         "threshold_fixed": None,

@@ -4,7 +4,7 @@ Shapes: B rollouts of this process, B_all of all processes, N groups, G rollouts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class Rollouts:
     """Tools that each prompt was rendered with."""
     student_hidden: Tensor | None = None
     """`(B, T, H)` states that predict the completions, where TRL made a student pass."""
+    masked: Sequence[bool] = ()
+    """Whether a rollout is left out of the loss as it was cut off; empty where none can be."""
     masked_groups: int = 0
     """Last groups of all, which fill the batch and are not learned from."""
 
@@ -59,14 +61,16 @@ class StepContext:
     rollouts: Rollouts
     reward_NG: Tensor
     """`(N, G)` the verifier's rewards of all processes, NaN where unscored; on the CPU."""
+    total_NG: Tensor
+    """`(N, G)` weighted sum of the rewards of all functions, NaN where none applies; on the CPU."""
     world: World
     seed: int = 0
     step: int = 0
     """Optimizer steps done."""
     first_group: int = 0
     """Number of the first of these groups within the optimizer step."""
-    inspected: frozenset[int] = field(default_factory=frozenset)
-    """Local rollouts whose likeliest tokens are wanted for the report."""
+    inspected: int = 0
+    """So many rollouts, the first of all processes, whose likeliest tokens are wanted."""
 
     @property
     def local(self) -> slice:

@@ -1,23 +1,16 @@
-"""`scgrpo compare --config`: a matrix of real, very short runs; and the jobs behind it."""
+"""`scgrpo compare --config`: a matrix of real, very short runs."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from scgrpo.cli.compare import narrowed
-from scgrpo.cli.jobs import run_all_jobs
 from scgrpo.cli.main import app
-from scgrpo.comparison.config import load_comparison
-from tests.cli.test_demo import script as script
+from scgrpo.comparison.load import load_comparison
+from scgrpo.comparison.plan import next_steps
+from scgrpo.runs.run_folder import RunFolder
 
 SETTINGS = {
     "max_steps": 2,
@@ -53,74 +46,6 @@ def compare(*arguments: Any) -> Any:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
-def test_what_comes_after_a_failure_is_left_out_and_the_rest_is_run(script: Any) -> None:
-    bad = script("bad", "print('error: no such disk'); raise SystemExit(1)")
-    after = script("after", "print('never')")
-    after.after = ("bad",)
-    good = script("good", "print('fine')")
-    late = script("late", "print('late')")
-    added = []
-
-    def more(settled: set[str]) -> list[Any]:
-        return [added.append(1) or late] if "good" in settled and not added else []
-
-    failed = run_all_jobs([bad, after, good], lambda jobs: None, more=more, at_a_time=1, poll=0.02)
-    assert failed["bad"].startswith("no such disk (all of it:")
-    assert failed["after"] == "left out, since bad failed"
-    assert set(failed) == {"bad", "after"}
-    assert late.process is not None and late.process.returncode == 0
-    assert after.process is None and good.seconds > 0
-
-
-JOBS = """
-import sys
-from pathlib import Path
-from scgrpo.cli import jobs
-
-jobs.PATIENCE = 0.5
-popen = jobs.subprocess.Popen
-jobs.subprocess.Popen = lambda command, **options: popen(
-    [sys.executable, "-c", command[-1]], **options
-)
-texts = sys.argv[2:]
-folder = Path(sys.argv[1])
-made = [jobs.Job(str(i), [text], folder / f"{i}.log") for i, text in enumerate(texts)]
-jobs.run_all_jobs(made, lambda jobs: None, at_a_time=2, poll=0.05)
-"""
-
-
-def test_sigterm_ends_the_jobs(tmp_path):
-    """They have sessions of their own: nobody else would end them."""
-    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + sleeper
-    parent = subprocess.Popen([sys.executable, "-c", JOBS, str(tmp_path), sleeper, deaf])
-    logs = [tmp_path / "0.log", tmp_path / "1.log"]
-    try:
-        wait_for(lambda: all(log.exists() and log.read_text().strip() for log in logs))
-        children = [int(log.read_text()) for log in logs]
-        assert all(is_running(child) for child in children)
-        parent.terminate()
-        assert parent.wait(30) == 128 + signal.SIGTERM
-    finally:
-        parent.kill()
-    wait_for(lambda: not any(is_running(child) for child in children))
-
-
-def is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
     path = write(tmp_path, {"grpo": {"seeds": 5}, "sc-grpo": {"seeds": 2}})
     result = compare("--config", path, "--dry-run")
@@ -149,20 +74,35 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"evaluation": {"engin": "vllm"}}, "unknown key 'engin' in evaluation; did you mean 'eng"),
-        ({"evaluation": {"engine": "vlm"}}, "evaluation cannot be: --engine is 'vlm'; choose one"),
-        ({"evaluation": {"url": "http://x"}}, "evaluation cannot be: --url http://x belongs to"),
-        ({"evaluation": {"temperature": "hot"}}, "evaluation cannot be: Invalid value for"),
+        ({"evaluation": {"engin": "vllm"}}, "unknown key 'engin' (evaluation); did you mean 'eng"),
+        (
+            {"evaluation": {"engine": "vlm"}},
+            "evaluate sums/base/heldout cannot be: --engine is 'vlm'; choose one",
+        ),
+        ({"evaluation": {"url": "http://x"}}, "heldout cannot be: --url http://x belongs to"),
+        (
+            {"evaluation": {"temperature": "hot"}},
+            "temperature is 'hot' (evaluation); it must be a number",
+        ),
         ({"evaluation": {"pass_at": "1,9"}}, "--pass-at is '1,9'; write numbers from 1 to k = 2"),
         ({"evaluation": {"k": 4}}, "k stands in evaluation; take it out there: give k at the top"),
         ({"evaluation": {"limit": 4}}, "limit stands in evaluation; take it out there: give the"),
-        ({"models": {"x": {"widht": 3}}}, "unknown key 'widht' in models 'x'; did you mean 'width"),
-        ({"models": {"x": {"width": 12}}}, "width of models 'x' is 12; it must be a multiple of 8"),
-        ({"models": {"x": {"steps": "many"}}}, "models 'x' cannot be: Invalid value for '--steps'"),
-        ({"models": {"x": {"task": "gsm8k"}}}, "task of models 'x' is 'gsm8k'; a base can be"),
+        ({"models": {"x": {"widht": 3}}}, "unknown key 'widht' (models 'x'); did you mean 'width"),
+        (
+            {"models": {"x": {"width": 12}}},
+            "build x cannot be: --width is 12; it must be a multiple of 8",
+        ),
+        (
+            {"models": {"x": {"steps": "many"}}},
+            "steps is 'many' (models 'x'); it must be null or a whole number",
+        ),
+        (
+            {"models": {"x": {"task": "gsm8k"}}},
+            "build x cannot be: --task is 'gsm8k'; a base can be",
+        ),
         (
             {"models": {"x": {"task_options": {"rutine": 0}}}},
-            "task_options of models 'x' is {'rutine': 0}; it may set seed, train_size",
+            "build x cannot be: --task-options is {'rutine': 0}; it may set seed, train_size",
         ),
     ],
 )
@@ -178,15 +118,19 @@ def test_dry_run_knows_the_splits(tmp_path):
     tasks = {"sums": {"splits": {"aime24/test": None, "synthetic/late": 3}}}
     result = compare("--config", write(tmp_path, {"grpo": {}}, tasks=tasks), "--dry-run")
     assert result.exit_code == 2
-    assert "evaluated on 'synthetic/late', but the splits of synthetic are train, heldout" in (
-        " ".join(result.output.split())
+    assert (
+        "base/synthetic/late cannot be: split is 'late'; the synthetic task has train, heldout"
+        in (" ".join(result.output.split()))
     )
 
 
 def test_unknown_names_and_files(tmp_path):
     path = write(tmp_path, {"grpo": {}})
-    assert "method 'ppo' is none of grpo" in compare("--config", path, "--only", "ppo").output
-    assert "task 'x' is none of sums" in compare("--config", path, "--task", "x").output
+    assert (
+        "unknown method 'ppo'; the methods are grpo"
+        in compare("--config", path, "--only", "ppo").output
+    )
+    assert "unknown task 'x'; the tasks are sums" in compare("--config", path, "--task", "x").output
     assert "0 record files are given; give two" in " ".join(compare().output.split())
 
 
@@ -200,7 +144,9 @@ def test_only_a_method_keeps_the_models_that_it_needs(tmp_path, level):
         settings=named
     )
     comparison = load_comparison(write(tmp_path, methods, tasks=tasks, **matrix))
-    assert set(narrowed(comparison, ["opd"], ["sums"]).models) == {"teacher", "start"}
+    steps = next_steps(comparison.narrowed(["opd"], ["sums"]), set())
+    builds = {step.name for step in steps if step.name.startswith("build ")}
+    assert builds == {"build teacher", "build start"}
 
 
 @pytest.mark.slow
@@ -246,22 +192,22 @@ def test_a_run_of_another_config_is_refused_before_anything_runs(tmp_path):
     folder = tmp_path / "out" / "sums" / "grpo" / "lr0.0001-s0"
     folder.mkdir(parents=True)
     (folder / "metrics.jsonl").write_text('{"step": 1}\n')
+    run = {
+        "preset": "grpo", "task": "synthetic", "model": "tiny", "seed": 0, "eval_steps": 0,
+        "task_options": {"steps": 2, "train_size": 16}, "rollout_steps": 0,
+    }  # fmt: skip
+    trainer = {key: value for key, value in SETTINGS.items() if key not in run}
+    trainer |= {"learning_rate": 1e-4, "max_steps": 3}
+    RunFolder(folder).write_config({"run": run | {"trainer": trainer}})
     yaml_file = folder.with_name("lr0.0001-s0.yaml")
-    yaml_file.write_text(
-        yaml.safe_dump(
-            {"preset": "grpo", "task": "synthetic", "model": "tiny", "learning_rate": 1e-4,
-             "seed": 0, "task_options": {"steps": 2, "train_size": 16}, "max_steps": 3}
-            | {key: value for key, value in SETTINGS.items() if key != "max_steps"}
-        )
-    )  # fmt: skip
-    kept = yaml_file.read_text()
+    yaml_file.write_text("kept")
     for more in ([], ["--dry-run"], ["--only", "sc-grpo"]):
         path = write(tmp_path, {"grpo": {"seeds": 1}, "sc-grpo": {"seeds": 1}}, baseline="sc-grpo")
         result = compare("--config", path, *more)
         assert result.exit_code == 2
         assert (
-            "run sums/grpo/lr0.0001-s0 was made with max_steps 3, and the comparison asks for 2; "
-            f"choose another output, or delete {folder}."
+            f"{folder} was begun with another config (max_steps: 3 -> 2); restore these keys to go "
+            "on with it, choose another folder, or delete this one."
         ) in " ".join(result.output.split())
-    assert yaml_file.read_text() == kept
+    assert yaml_file.read_text() == "kept"
     assert not (tmp_path / "out" / "logs").exists()

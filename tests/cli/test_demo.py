@@ -1,10 +1,6 @@
-"""The demo with child processes that are quick, and how children end."""
+"""The demo with child processes that are quick, and how a failing one ends it."""
 
 import json
-import signal
-import sys
-import threading
-import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,10 +10,12 @@ import yaml
 from rich.console import Console
 
 from scgrpo.cli import demo as demo_module
-from scgrpo.cli import jobs as jobs_module
+from scgrpo.cli.demo import run_or_fail
 from scgrpo.cli.demo_view import RunView
-from scgrpo.cli.errors import ConfigError, Failure
-from scgrpo.cli.jobs import Job, last_words, run_jobs
+from scgrpo.cli.errors import Failure
+from scgrpo.jobs import Job
+from scgrpo.mistakes import ConfigError
+from tests.test_jobs import script as script
 
 
 def quick_jobs(jobs: list[Job], tick: Any, announce: Any) -> None:
@@ -46,7 +44,7 @@ def quick_jobs(jobs: list[Job], tick: Any, announce: Any) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
     reports: list[list[Path]] = []
-    monkeypatch.setattr(demo_module, "run_jobs", quick_jobs)
+    monkeypatch.setattr(demo_module, "run_or_fail", quick_jobs)
     monkeypatch.setattr(demo_module, "_report", lambda output, console: reports.append([output]))
     return reports
 
@@ -80,7 +78,7 @@ def test_demo_goes_on_with_the_same_options_only(quick: list[Any], tmp_path: Pat
 
 
 def test_configs_of_the_demo_are_valid(tmp_path: Path) -> None:
-    from scgrpo.cli.config import load_run_config
+    from scgrpo.runs.config_reader import load_run_config
 
     for name in demo_module.METHODS:
         path = tmp_path / f"{name}.yaml"
@@ -98,57 +96,9 @@ def test_view_of_a_run_that_has_not_begun_and_of_a_half_line(tmp_path: Path) -> 
     assert view.read() == []
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    popen = jobs_module.subprocess.Popen
-
-    def start(command: list[str], **options: Any) -> Any:
-        return popen([sys.executable, "-c", command[-1]], **options)
-
-    monkeypatch.setattr(jobs_module.subprocess, "Popen", start)
-    return lambda name, text: Job(name, [text], tmp_path / f"{name}.log")
-
-
 def test_failing_job_ends_the_others_and_is_quoted(script: Any) -> None:
     good = script("good", "import time; time.sleep(60)")
     bad = script("bad", "print('error: the disk is full'); print('and so on'); raise SystemExit(3)")
     with pytest.raises(Failure, match="bad failed: the disk is full"):
-        run_jobs([good, bad], lambda: None, poll=0.05)
+        run_or_fail([good, bad], lambda: None, poll=0.05)
     assert not good.running
-
-
-def test_interrupt_is_handed_on_once(script: Any) -> None:
-    patient = script(
-        "patient",
-        "import signal, time\n"
-        "count = []\n"
-        "signal.signal(signal.SIGINT, lambda *_: count.append(1))\n"
-        "print('ready', flush=True)\n"
-        "while not count: time.sleep(0.02)\n"
-        "time.sleep(0.3)\n"
-        "print('signals', len(count))",
-    )
-    ready = threading.Event()
-
-    def tick() -> None:
-        if not ready.is_set() and "ready" in patient.log.read_text():
-            ready.set()
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_jobs([patient], tick, poll=0.02)
-    assert last_words(patient.log) == "signals 1"
-
-
-def test_one_job_at_a_time_on_one_core(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "cores", lambda: 1)
-    jobs = [script(f"job{i}", "import time; time.sleep(0.1)") for i in range(2)]
-    most = 0
-
-    def tick() -> None:
-        nonlocal most
-        most = max(most, sum(job.running for job in jobs))
-
-    started = time.monotonic()
-    run_jobs(jobs, tick, poll=0.02)
-    assert most == 1 and time.monotonic() - started > 0.2

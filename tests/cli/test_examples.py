@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scgrpo.cli.config import load_run_config
 from scgrpo.cli.main import app
-from scgrpo.comparison.config import load_comparison
+from scgrpo.comparison.load import load_comparison
+from scgrpo.runs.config_reader import load_run_config
 
 FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = sorted(FOLDER.rglob("run.yaml"))

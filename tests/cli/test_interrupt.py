@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from scgrpo.cli.interrupt import InterruptCallback
+from scgrpo.cli.interrupt import SIGNALS, InterruptCallback
 
 ARGS = SimpleNamespace(device=torch.device("cpu"))
 
@@ -16,11 +16,11 @@ def callback():
     messages: list[str] = []
     callback = InterruptCallback(announce=messages.append)
     callback.messages = messages
-    before = signal.getsignal(signal.SIGINT)
+    before = [signal.getsignal(number) for number in SIGNALS]
     callback.on_train_begin(ARGS, None, None)
     yield callback
     callback.restore()
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 def control() -> SimpleNamespace:
@@ -32,21 +32,25 @@ def test_nothing_happens_without_a_signal(callback) -> None:
     assert not (after.should_save or after.should_training_stop or callback.interrupted)
 
 
-def test_first_saves_and_stops(callback) -> None:
-    signal.raise_signal(signal.SIGINT)
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGINT, "Ctrl-C again"), (signal.SIGTERM, "SIGTERM again")]
+)
+def test_first_saves_and_stops(callback, number, words) -> None:
+    signal.raise_signal(number)
     assert callback.interrupted
-    assert "Ctrl-C again" in callback.messages[0]
+    assert words in callback.messages[0]
     after = callback.on_step_end(ARGS, None, control())
     assert after.should_save and after.should_training_stop
 
 
-def test_second_stops_at_once(callback) -> None:
-    signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGINT)  # the launcher handing on the same Ctrl-C
+@pytest.mark.parametrize("number", SIGNALS)
+def test_second_stops_at_once(callback, number) -> None:
+    signal.raise_signal(number)
+    signal.raise_signal(number)  # the launcher handing on the same Ctrl-C
     assert len(callback.messages) == 1
     callback.grace = 0.0
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
 
 
 def test_end_of_training_gives_the_signal_back(callback) -> None:

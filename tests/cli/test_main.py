@@ -74,7 +74,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_help_of_train_names_every_key_and_an_example() -> None:
-    from scgrpo.cli.config import run_keys
+    from scgrpo.runs.config_reader import run_keys
 
     text = run("train", "--help").output
     assert all(f" {name} " in text for name in run_keys())

@@ -58,12 +58,14 @@ def steps_of(folder: Path) -> list[int]:
     return [json.loads(text)["step"] for text in rows]
 
 
-def test_interrupted_run_says_how_to_go_on_and_does(folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_says_how_to_go_on_and_does(folder: Path, number: int) -> None:
     process = start(folder)
     assert process.stdout is not None
     for text in process.stdout:
         if text.startswith("step 2/"):
-            process.send_signal(signal.SIGINT)
+            _refuse_second(folder)
+            process.send_signal(number)
             break
     output, problems = process.communicate(timeout=120)
     assert process.returncode == 130, problems
@@ -85,6 +87,16 @@ def test_interrupted_run_says_how_to_go_on_and_does(folder: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(run)])
     assert result.exit_code == 0, result.output
     assert "<html" in (run / "report.html").read_text()[:500]
+
+
+def _refuse_second(folder: Path) -> None:
+    """While one process trains in the folder, another one is refused in a sentence."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = CliRunner().invoke(app, ["train", "-c", "run.yaml"])
+    assert result.exit_code == 1
+    (sentence,) = result.stderr.strip().splitlines()
+    assert sentence.startswith("error: another process is training into runs/run now (")
 
 
 def test_reward_that_fails_is_one_sentence_and_a_failure(

@@ -4,7 +4,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from scgrpo.comparison.config import Comparison, MethodRow, TaskRow, load_comparison
+from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
+from scgrpo.comparison.load import load_comparison
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text(encoding="utf-8")
 

@@ -172,19 +172,61 @@ def test_known_student_states_replace_the_student_pass():
 
 
 class Busier(OneProcess):
-    """Beside a process that has seven micro-batches."""
+    """Beside a process that has seven micro-batches, the first two of which need no student."""
 
     def largest(self, count):
         return 7
 
+    def gather(self, values):
+        return torch.cat([values, torch.arange(len(values)) >= 2])
 
-def test_every_process_calls_the_model_equally_often():
-    model, calls = tiny_model(), []
-    model.register_forward_pre_hook(lambda *call: calls.append(call))
-    scored(random_requests(2), model, world=Busier())
-    assert len(calls) == 14
-    scored([], model, world=Busier())
-    assert len(calls) == 28
+
+def passes_of(requests, student, teacher, world):
+    """Which model each pass of a scoring was of."""
+    made, handles = [], []
+    for name, model in (("student", student), ("teacher", teacher)):
+        handles.append(model.register_forward_pre_hook(lambda *call, name=name: made.append(name)))
+    scores = scored(requests, student, teacher, world=world)
+    for handle in handles:
+        handle.remove()
+    return made, scores
+
+
+def test_every_process_makes_the_same_passes_in_the_same_order():
+    student, teacher = tiny_model(), tiny_model(seed=1)
+    (request,) = random_requests(1)
+    with torch.no_grad():
+        hidden = policy_of(student.eval()).hidden_states(
+            [request.student_prompt], [request.completion]
+        )
+    known = replace(request, student_hidden=hidden)
+    later = ["student", "teacher"] * 5
+    nothing, _ = passes_of([], student, teacher, Busier())
+    assert nothing == ["teacher", "teacher", *later]
+    read, _ = passes_of([known], student, teacher, Busier())
+    assert read == ["teacher", "teacher", *later]
+    unread, _ = passes_of([request], student, teacher, Busier())
+    assert unread == ["student", "teacher", "teacher", *later]
+
+
+class Reading(OneProcess):
+    """Beside a process whose student has read nothing yet."""
+
+    def gather(self, values):
+        return torch.cat([values, torch.ones_like(values)])
+
+
+def test_a_student_that_reads_for_another_process_scores_the_same():
+    student, teacher, (request,) = tiny_model(), tiny_model(seed=1), random_requests(1)
+    alone, (plain,) = passes_of([request], student, teacher, OneProcess())
+    with torch.no_grad():
+        hidden = policy_of(student.eval()).hidden_states(
+            [request.student_prompt], [request.completion]
+        )
+    known = replace(request, student_hidden=hidden)
+    beside, (score,) = passes_of([known], student, teacher, Reading())
+    assert alone == beside == ["student", "teacher"]
+    assert torch.equal(plain.kl, score.kl)
 
 
 def test_top_tokens_are_the_dense_ones():

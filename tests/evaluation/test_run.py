@@ -196,6 +196,15 @@ def test_a_setting_that_is_dropped_or_added_refuses_the_file(
         asked.refuse_others(drawn.record(), "out.jsonl")
 
 
+def test_options_of_vllm_are_noted_only() -> None:
+    settings = Settings("heldout", 0, 1.0, 16, engine="vllm")
+    record = settings.record() | {"engine_options": {"max_model_len": 64}}
+    settings.refuse_others(record, "out.jsonl")
+    other = replace(settings, seed=1, top_p=0.5)
+    with pytest.raises(ValueError, match=r"with seed 0, not 1, and top_p 1.0, not 0.5; choose"):
+        other.refuse_others(record, "out.jsonl")
+
+
 def test_two_splits_share_a_file(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     first = sample(model, tokenizer, output=path)

@@ -97,6 +97,31 @@ def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
         FileStore(path)
 
 
+def test_a_broken_line_costs_its_sample_alone(tmp_path: Path, caplog: Any) -> None:
+    path = tmp_path / "out.jsonl"
+    store = FileStore(path)
+    store.append(ROWS)
+    store.finish(KEYS)
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([lines[0], lines[1].replace(":", ";"), *lines[2:]]))
+    again = FileStore(path)
+    assert set(again.scores) == {KEYS[0], KEYS[2]}
+    assert f"{path}: line 2 is no JSON object" in caplog.text
+    again.append(ROWS[2:])
+    again.finish(KEYS)
+    assert read_records(path) == [ROWS[1], ROWS[2], ROWS[0]]
+
+
+def test_a_file_is_locked_before_anything_is_drawn(tmp_path: Path) -> None:
+    """Else the second one would put its rows in place of those that the first finished."""
+    store = FileStore(tmp_path / "out.jsonl")
+    with pytest.raises(OSError, match="another process is evaluating into"):
+        FileStore(tmp_path / "out.jsonl")
+    store.close()
+    FileStore(tmp_path / "out.jsonl").close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def _append(path: Path, outcome: Any) -> None:
     try:
         FileStore(path).append(ROWS[1:2])

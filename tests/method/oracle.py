@@ -23,12 +23,14 @@ def route(reward, reference_set, solve_threshold=1.0, remembered=0):
     if not scored:
         return PLAIN
     n_c, size = sum(verified(scored, solve_threshold)), len(scored)
+    partial = 1 <= n_c < size and n_c + remembered >= 2
+    any_partial, solved = 1 <= n_c < size, n_c == size >= 2
     solves_some = {
-        "partial": 1 <= n_c < size and n_c + remembered >= 2,
-        "partial+none": 1 <= n_c < size and n_c + remembered >= 2,
-        "any-partial": n_c >= 1,
-        "all-correct": n_c == size and size >= 2,
-        "all": n_c >= 1,
+        "partial": partial,
+        "partial+none": partial,
+        "any-partial": any_partial,
+        "all-correct": solved,
+        "all": any_partial or solved,
     }[reference_set]
     if solves_some:
         return PARTIAL
@@ -67,6 +69,34 @@ def divergence(teacher, student, kind="forward", beta=0.5, temperature=1.0):
     return max(value, 0.0)
 
 
+def entry_clipped(teacher, student, clip, kind="forward", beta=0.5, temperature=1.0):
+    """OPSD: the part of each vocabulary entry is at most `clip`, and the parts are summed.
+
+    Returns the sum, which may be negative, and its gradient at the student's logits. With parts
+    F_v(q_v), U the entries that are not clipped, and g_v = dF_v/dq_v, the gradient is
+    q_k (g_k [k in U] - sum_U q_v g_v) / T, as dq_v/dz_k = q_v ([v = k] - q_k) / T.
+    """
+    log_p, log_q = softmax(teacher, temperature), softmax(student, temperature)
+    parts, slopes = [], []
+    for log_a, log_b in zip(log_p, log_q, strict=True):
+        a, b = math.exp(log_a), math.exp(log_b)
+        forward, reverse = a * (log_a - log_b), b * (log_b - log_a)
+        if kind == "jsd":
+            log_m = np.logaddexp(log_a + math.log(beta), log_b + math.log(1 - beta))
+            part = beta * a * (log_a - log_m) + (1 - beta) * b * (log_b - log_m)
+            slope = (1 - beta) * (log_b - log_m)
+        else:
+            share = {"forward": 1, "reverse": 0, "bidirectional": beta}[kind]
+            part = share * forward + (1 - share) * reverse
+            slope = -share * a / b + (1 - share) * (log_b - log_a + 1)
+        parts.append(min(part, clip))
+        slopes.append(slope if part < clip else 0.0)
+    q = [math.exp(x) for x in log_q]
+    drift = sum(b * g for b, g in zip(q, slopes, strict=True))
+    gradient = [b * (g - drift) / temperature for b, g in zip(q, slopes, strict=True)]
+    return sum(parts), gradient
+
+
 def percentile(values, percent):
     """Linear interpolation between the two nearest order statistics."""
     ordered = sorted(values)
@@ -98,9 +128,9 @@ def group_advantage(reward, eps=1e-6):
     return normalised([None if math.isnan(r) else r for r in reward], eps)
 
 
-def diversity_score(kl_of_tokens, written, reference_length):
-    """s_i: mean of D over the first min(|o_i|, |o_r|) tokens that the model wrote."""
-    own = [d for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
+def diversity_score(kl_of_tokens, written, reference_length, c):
+    """s_i: mean of the weight f(D) over the first min(|o_i|, |o_r|) tokens that the model wrote."""
+    own = [weight(d, c) for d, mine in zip(kl_of_tokens, written, strict=True) if mine]
     compared = own[: min(len(own), reference_length)]
     return sum(compared) / len(compared) if compared else 0.0
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scgrpo.method import (
+    credit_weight,
     diversity_advantage,
     diversity_score,
     group_advantage,
@@ -46,14 +47,20 @@ def test_one_scored_rollout_is_zero():
 ROLLOUT = st.lists(st.tuples(st.floats(0, 9, width=32), st.booleans()), min_size=5, max_size=5)
 
 
-@given(ROLLOUT, st.integers(0, 6))
-def test_diversity_score_equals_oracle(tokens, reference_length):
+@given(ROLLOUT, st.integers(0, 6), st.floats(2**-13, 9, width=32))
+def test_diversity_score_equals_oracle(tokens, reference_length, c):
     kl, written = [d for d, _ in tokens], [w for _, w in tokens]
-    found = diversity_score(
-        torch.tensor([kl]), torch.tensor([written]), torch.tensor([reference_length])
-    )
-    expected = oracle.diversity_score(kl, written, reference_length)
+    weight = credit_weight(torch.tensor([kl]), torch.tensor(c))
+    found = diversity_score(weight, torch.tensor([written]), torch.tensor([reference_length]))
+    expected = oracle.diversity_score(kl, written, reference_length, c)
     assert found.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_diversity_score_of_three_tokens_by_hand():
+    """f of 1, 3, 0 and 9 with c = 1 is 1/2, 3/4, 0, 9/10; the second is a tool's, the last late."""
+    weight = credit_weight(torch.tensor([[1.0, 3.0, 0.0, 9.0]]), torch.tensor(1.0))
+    written = torch.tensor([[True, False, True, True]])
+    assert diversity_score(weight, written, torch.tensor([2])).item() == pytest.approx(0.25)
 
 
 @given(

@@ -1,5 +1,7 @@
 """The chunked divergence: value and gradient of the dense one, without its memory."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.functional import linear
@@ -12,6 +14,7 @@ from scgrpo.method import (
     chunked_statistics,
     chunked_top_tokens,
     disagreement,
+    entry_clipped,
     per_token_divergence,
 )
 from scgrpo.method.divergence import KINDS
@@ -70,6 +73,29 @@ def test_value_and_gradient_of_the_dense_one(kind, chunk, with_bias):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     to_teacher = torch.autograd.grad(found, [hidden_p, head_p], upstream, allow_unused=True)
     assert to_teacher == (None, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("chunk", [1, 8, 1000])
+def test_clipped_entries_are_the_dense_ones(kind, chunk):
+    """Value, and gradient in float64's hidden states and head."""
+    hidden_p, head_p, hidden_q, head_q, *_ = heads(dtype=torch.float64)
+    learned = [hidden_q.requires_grad_(), head_q.requires_grad_()]
+    clip = partial(entry_clipped, clip=0.05)
+    expected = dense(hidden_p, head_p, hidden_q, head_q, kind, reduce=clip)
+    found = chunked(hidden_p, head_p, hidden_q, head_q, kind, reduce=clip, chunk_tokens=chunk)
+    assert found.shape == (37, 2) and (expected[:, 0] < expected[:, 1]).any()
+    torch.testing.assert_close(found, expected)
+    wanted = torch.autograd.grad(expected[:, 0].sum(), learned)
+    got = torch.autograd.grad(found[:, 0].sum(), learned)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_no_tokens_have_no_clipped_divergence():
+    hidden_p, head_p, hidden_q, head_q, *_ = heads(tokens=0)
+    clip = partial(entry_clipped, clip=0.05)
+    assert chunked(hidden_p, head_p, hidden_q, head_q, reduce=clip).shape == (0, 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,5 +1,7 @@
 """Dense divergence against the oracle."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from scgrpo.method import disagreement, per_token_divergence
+from scgrpo.method import disagreement, entry_clipped, per_token_divergence
 from scgrpo.method.divergence import KINDS
 from tests.method import oracle
 
@@ -83,6 +85,65 @@ def test_gradient_equals_the_oracles(logits, kind, temperature, beta):
             teacher[row].tolist(), student[row].tolist(), kind, beta, temperature
         )
         np.testing.assert_allclose(found[row], expected, rtol=2e-3, atol=2e-5)
+
+
+@given(
+    LOGITS,
+    st.sampled_from(KINDS),
+    st.sampled_from([0.01, 0.05, 0.3]),
+    st.sampled_from([0.5, 2.0]),
+    st.floats(0.1, 0.9),
+)
+def test_clipped_entries_equal_the_oracles(logits, kind, clip, temperature, beta):
+    """Value and gradient, each entry clipped before the sum."""
+    teacher, student = torch.from_numpy(logits / 4)
+    student.requires_grad_()
+    of = partial(per_token_divergence, teacher, student, kind, beta=beta, temperature=temperature)
+    clipped, whole = of(reduce=partial(entry_clipped, clip=clip)).unbind(-1)
+    found = torch.autograd.grad(clipped.sum(), student)[0]
+    plain, terms = of(), of(reduce=lambda terms: terms)
+    torch.testing.assert_close(whole.clamp(min=0), plain.detach())
+    for row in range(3):
+        if (terms[row] - clip).abs().min() < 1e-5:
+            continue  # on the edge float32 and float64 may clip differently
+        pair = teacher[row].tolist(), student[row].tolist()
+        value, gradient = oracle.entry_clipped(*pair, clip, kind, beta, temperature)
+        assert clipped[row].item() == pytest.approx(value, rel=2e-4, abs=2e-5)
+        np.testing.assert_allclose(found[row], gradient, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_oracles_clipped_gradient_is_autograds(kind):
+    """The oracle itself, in float64, by an expression that shares nothing with it."""
+    torch.manual_seed(0)
+    teacher, student = torch.randn(2, 9, dtype=torch.float64)
+    student.requires_grad_()
+    p, q = (teacher / 0.7).softmax(0), (student / 0.7).softmax(0)
+    mixed = 0.3 * p + 0.7 * q
+    parts = {
+        "forward": p * (p / q).log(),
+        "reverse": q * (q / p).log(),
+        "bidirectional": 0.3 * p * (p / q).log() + 0.7 * q * (q / p).log(),
+        "jsd": 0.3 * p * (p / mixed).log() + 0.7 * q * (q / mixed).log(),
+    }[kind]
+    value = parts.clamp(max=0.02).sum()
+    found = oracle.entry_clipped(teacher.tolist(), student.tolist(), 0.02, kind, 0.3, 0.7)
+    assert found[0] == pytest.approx(value.item(), rel=1e-9)
+    assert 0 < (parts > 0.02).sum() < 9
+    np.testing.assert_allclose(found[1], torch.autograd.grad(value, student)[0], atol=1e-12)
+
+
+def test_clipped_entries_by_hand():
+    """p = (3/4, 1/4), q = (1/2, 1/2): parts 3/4 ln 3/2 = 0.304 and 1/4 ln 1/2 = -0.173."""
+    teacher, student = torch.tensor([0.75, 0.25]).log(), torch.tensor([0.5, 0.5]).log()
+    student.requires_grad_()
+    clip = partial(entry_clipped, clip=0.05)
+    clipped, whole = per_token_divergence(teacher, student, reduce=clip).unbind(-1)
+    assert whole.item() == pytest.approx(0.75 * np.log(1.5) + 0.25 * np.log(0.5), rel=1e-6)
+    assert clipped.item() == pytest.approx(0.05 + 0.25 * np.log(0.5), rel=1e-6)
+    # Of -1/4 log q_2 alone: 1/4 (q - e_2).
+    found = torch.autograd.grad(clipped, student)[0]
+    torch.testing.assert_close(found, torch.tensor([0.125, -0.125]))
 
 
 @given(LOGITS, st.sampled_from([0.5, 1.0]))

@@ -27,7 +27,7 @@ def test_equals_oracle(groups, reference_set, solve_threshold):
     [
         ("partial", ["-", "-", "P", "P", "-"]),
         ("partial+none", ["N", "-", "P", "P", "-"]),
-        ("any-partial", ["-", "P", "P", "P", "P"]),
+        ("any-partial", ["-", "P", "P", "P", "-"]),
         ("all-correct", ["-", "-", "-", "-", "P"]),
         ("all", ["N", "P", "P", "P", "P"]),
     ],
@@ -46,6 +46,15 @@ def test_partly_right_but_unsolved_is_a_none_group():
 def test_unscored_rollouts_do_not_unsolve_a_group():
     assert route_groups(torch.tensor([[1.0, 1.0, math.nan]])).tolist() == [Route.PLAIN]
     assert route_groups(torch.full((1, 3), math.nan)).tolist() == [Route.PLAIN]
+
+
+@pytest.mark.parametrize("reference_set", REFERENCE_SETS)
+def test_unscored_rollouts_do_not_count_for_the_size_of_a_group(reference_set):
+    """Two of two scored are solved, one of two is partly solved, one of one has no other."""
+    nan = math.nan
+    reward = torch.tensor([[1.0, 1.0, nan, nan], [1.0, 0.0, nan, nan], [1.0, nan, nan, nan]])
+    some = [reference_set in ("all-correct", "all"), reference_set in ("any-partial", "all"), False]
+    assert route_groups(reward, reference_set).tolist() == [Route.PARTIAL * is_in for is_in in some]
 
 
 def test_verified_mask():

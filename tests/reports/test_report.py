@@ -176,7 +176,7 @@ def test_missing_parts_are_said(tmp_path):
     with (bare / "metrics.jsonl").open("a") as file:
         file.write('{"step": 101, "rew')
     text = write_report([bare], tmp_path / "bare.html").read_text()
-    for note in ("bare has no evaluations.", "no logged rollouts", "holds a half-written line"):
+    for note in ("bare has no evaluations.", "no logged rollouts", "metrics.jsonl: line 6 is no"):
         assert note in text
     assert "<summary>" not in text
     others = [
@@ -195,7 +195,11 @@ def test_broken_parts_are_left_out_and_said(tmp_path):
     (run / "metrics.jsonl").write_text("\n".join([metrics[0], "}", *metrics[1:]]))
     page = write_report([run], tmp_path / "x.html")
     text = page.read_text()
-    for note in ("step_000002.parquet is unreadable", "is not whole for ood", "half-written line"):
+    for note in (
+        "step_000002.parquet is unreadable",
+        "is not whole for ood",
+        "jsonl: line 2 is no",
+    ):
         assert note in text
     assert {r["step"] for r in page_data(page)["rollouts"]} == {0, 4}
     charts = {c["title"]: c for c in page_data(page)["charts"]}
@@ -203,6 +207,17 @@ def test_broken_parts_are_left_out_and_said(tmp_path):
     assert [p[0] for p in ood["series"][0]["points"]] == [0, 4]
     assert [p[0] for p in heldout["series"][0]["points"]] == [0, 2, 4]
     assert len(charts["Entropy"]["series"][0]["points"]) == 4
+
+
+def test_a_changed_byte_in_rollouts_is_noticed(tmp_path):
+    run = write_run(tmp_path / "run", steps=4, eval_steps=0, rollout_steps=2)
+    file = run / "rollouts" / "step_000002.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 1
+    file.write_bytes(content)
+    page = write_report([run], tmp_path / "x.html")
+    assert "step_000002.parquet is unreadable" in page.read_text()
+    assert {r["step"] for r in page_data(page)["rollouts"]} == {0, 4}
 
 
 def test_run_before_its_first_step(tmp_path):

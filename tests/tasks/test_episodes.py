@@ -2,7 +2,8 @@
 
 import pytest
 
-from scgrpo.tasks.episodes import Step, TextEnvironment, opening, play
+from scgrpo.tasks.episodes import Step, TextEnvironment, opening
+from tests.tasks.playing import play
 
 PROMPT = [{"role": "system", "content": "Count."}, {"role": "user", "content": "Start at "}]
 
@@ -78,8 +79,14 @@ def test_the_limit_of_turns_ends_without_a_last_observation():
 
 
 def test_no_room_ends_an_episode():
-    (episode,) = play(Countdown, rows(9), lambda c: [None], max_turns=9)
-    assert (episode.turns, episode.done) == (0, False)
+    assert play(Countdown, rows(9), lambda c: [None], max_turns=9) == []
+    assert Countdown.open == 0
+
+    def stop_for_want_of_room(conversations):
+        return ["next" if len(c) < 4 else None for c in conversations]
+
+    (episode,) = play(Countdown, rows(9), stop_for_want_of_room, max_turns=9)
+    assert (episode.turns, episode.done) == (1, False)
     assert Countdown.open == 0
 
 

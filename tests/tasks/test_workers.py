@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.tasks.workers import METRIC, RewardWorkers
+from scgrpo.tasks.base import FAILURES_METRIC
+from scgrpo.tasks.workers import RewardWorkers
 from tests.tasks import faulty
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_a_failure_costs_its_item_and_is_counted_and_logged(workers, caplog, kin
         )
     assert rewards == [1.0, 0.0, 0.5, 1.0]
     assert workers.failures == {failure: 1}
-    assert logged == [(METRIC, 0.25)]
+    assert logged == [(FAILURES_METRIC, 0.25)]
     assert f"faulty: 1 of 4 items got reward 0 because the verifier failed ({failure} 1)" in (
         caplog.text
     )

@@ -19,7 +19,7 @@ def test_what_a_group_wrote_again_is_not_recalled_for_it():
         completion_ids=[[1, 2], [5], [6], [7]],
         reward_per_func=torch.zeros(4, 1),
     )
-    step = StepContext(rollouts, torch.zeros(2, 2), OneProcess(), step=1)
+    step = StepContext(rollouts, torch.zeros(2, 2), torch.zeros(2, 2), OneProcess(), step=1)
     library = OwnRollouts(Method(), None).library(step, memory)
     recalled = [[r.completion_ids for r in known] for known in library.recalled]
     assert recalled == [[[3]], [[1, 2], [3]]]

@@ -4,6 +4,7 @@ import pytest
 
 from scgrpo.teachers.guides import GUIDES, resolve_guide
 from scgrpo.teachers.prompts import TeacherPrompts
+from tests.tasks.tiny_text_model import text_tokenizer
 from tests.trainer.tiny import TEMPLATE, tiny_tokenizer
 
 USER = [{"role": "user", "content": "Q1+2"}]
@@ -22,7 +23,7 @@ def prompts(template=TEMPLATE, guide="ref: {reference}", max_length=200):
 def student_ids(builder, prompt):
     if isinstance(prompt, str):
         return builder.tokenizer(prompt)["input_ids"]
-    return builder._apply_template(prompt)
+    return builder.template.ids(prompt)
 
 
 def build(builder, prompt, reference, completion_length=5):
@@ -75,10 +76,19 @@ def test_teacher_and_student_end_in_the_same_generation_prompt():
 
 def test_braces_in_a_reference_are_no_placeholders():
     guide = "see {reference} {other}"
-    builder = prompts(guide=guide)
     assert resolve_guide(guide) == guide
-    tokens = builder._with_system(USER, guide.replace("{reference}", "{x}"))
-    assert tokens[0]["content"] == "see {x} {other}"
+    tokenizer = text_tokenizer()
+    builder = TeacherPrompts(tokenizer, guide, 200)
+    reference = tokenizer("{reference}{x}")["input_ids"]
+    ids = builder.build(USER, student_ids(builder, USER), reference, 5).ids
+    assert tokenizer.decode(ids).startswith(
+        "<|im_start|>system\nsee {reference}{x} {other}<|im_end|>\n"
+    )
+
+
+def test_a_guide_may_show_the_reference_twice():
+    _, text = build(prompts(guide="a {reference} b {reference}"), USER, "1+2=3$")
+    assert text == "<sys>a 1+2=3$ b 1+2=3$<end><user>Q1+2<end><bot>"
 
 
 @pytest.mark.parametrize("length", range(40, 90, 3))

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template
 
+from scgrpo.tasks.transcript import CUT_MARK, Span, transcript
 from scgrpo.teachers.prompts import TeacherPrompts
-from scgrpo.teachers.transcripts import CUT_MARK, Span, Transcripts, transcript
+from scgrpo.teachers.transcripts import Transcripts
 from tests.tasks.tiny_text_model import text_tokenizer
 from tests.trainer.tiny import tiny_tokenizer
 
@@ -39,7 +40,7 @@ def build(max_length: int, *texts: str):
     """Teacher prompt with a reference, for a completion of five tokens; its text."""
     builder = TeacherPrompts(TOKENIZER, "{reference}", max_length)
     ids, mask = episode(*texts)
-    built = builder.build(USER, builder._apply_template(USER), ids, 5, reference_written=mask)
+    built = builder.build(USER, builder.template.ids(USER), ids, 5, reference_written=mask)
     return built, None if built is None else TOKENIZER.decode(built.ids)
 
 

@@ -6,8 +6,8 @@ autograd's.
 
 REINFORCE++: arXiv 2501.03262, Eq. 8 (advantage), 9 (KL in the reward) and 10 (normalisation over
 the batch), numbered as the documentation of RLinf 0.2 quotes them. OPSD: arXiv 2601.18734, the
-divergence over the full vocabulary along the student's rollouts; a token is clipped after that sum,
-as docs/presets.md says.
+divergence over the full vocabulary along the student's rollouts; the part of each entry is clipped
+before the sum, as the authors' code has it and docs/presets.md says.
 """
 
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ class Meaning:
     coefficient: float = 0.0
     start: float | None = None
     ceiling: float | None = None
-    """Nats above which a token's divergence is constant."""
+    """Nats above which the part of a vocabulary entry is constant."""
 
 
 _SELF = Meaning(teacher="self", routes="partial+none", weight="credit")
@@ -160,22 +160,30 @@ def advantages(meaning, seen):
     for group, route, remembered in zip(
         seen.groups, seen.routes(meaning), seen.remembered, strict=True
     ):
-        if meaning.teacher == "self" and route == oracle.NONE:
+        rewards = [seen.rewards[i] for i in group]
+        if meaning.weight and route == oracle.NONE and min(rewards) == max(rewards):
             scores = [diversity(meaning, seen, row) for row in group]
             sign = -1 if remembered else 1
             found += [sign * a for a in oracle.diversity_advantage(scores, meaning.alpha)]
         else:
             # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
-            found += oracle.group_advantage([seen.rewards[i] for i in group], eps=1e-4)
+            found += oracle.group_advantage(rewards, eps=1e-4)
     return [[a] * n for a, n in zip(found, lengths, strict=True)]
 
 
 def diversity(meaning, seen, row):
-    """s_i, None for a rollout without a reference."""
+    """s_i, None for a rollout without a reference; its f has the c of the generation batch."""
     if not seen.taught[row]:
         return None
+    every = [row for row, taught in enumerate(seen.taught) if taught]
+    c = scale(meaning, {row: divergence_of(meaning, seen, row) for row in every})
     kl = divergence_of(meaning, seen, row)
-    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row])
+    return oracle.diversity_score(kl, [True] * len(kl), seen.reference_length[row], c)
+
+
+def scale(meaning, values):
+    """c of the values `{row: (T)}` of active tokens."""
+    return meaning.fixed or oracle.threshold(np.concatenate(list(values.values())), meaning.percent)
 
 
 def divergence_of(meaning, seen, row):
@@ -219,9 +227,7 @@ def weights(meaning, seen, rows):
 
     def scaled(values):
         """x / (x + c) with the c of these values."""
-        c = meaning.fixed or max(
-            np.quantile(np.concatenate(list(values.values())), meaning.percent / 100), 1e-4
-        )
+        c = scale(meaning, values)
         return {row: x / (x + c) for row, x in values.items()}
 
     if meaning.weight == "disagreement":
@@ -282,9 +288,14 @@ def _token(meaning, seen, row, t, credit, warmed_share):
     if meaning.added and seen.taught[row]:
         pair = (seen.taught[row][0][t], logits, meaning.added)
         share = coefficient(meaning, warmed_share)
-        added = oracle.divergence(*pair, temperature=temperature)
-        if meaning.ceiling is not None and added > meaning.ceiling:
-            return loss + share * meaning.ceiling, gradient
+        if meaning.ceiling is None:
+            added = oracle.divergence(*pair, temperature=temperature)
+            slope = oracle.divergence_gradient(*pair, temperature=temperature)
+        else:
+            teacher, student, kind = pair
+            added, slope = oracle.entry_clipped(
+                teacher, student, meaning.ceiling, kind, temperature=temperature
+            )
         loss += share * added
-        gradient += share * np.array(oracle.divergence_gradient(*pair, temperature=temperature))
+        gradient += share * np.array(slope)
     return loss, gradient

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from scgrpo.trainer.checkpoint import last_complete_checkpoint
+from scgrpo.trainer.wholeness import last_whole
 from tests.trainer.runs import config, trainer
 from tests.trainer.tiny import tiny_dataset
 
@@ -49,7 +49,7 @@ def main(folder: str, method: str, iterations: str, kill_at: str | None = None) 
     run = trainer(args, train_dataset=data)
     if kill_at is not None:
         run.add_callback(Kill(int(kill_at)))
-    checkpoint = last_complete_checkpoint(Path(folder))
+    checkpoint = last_whole(Path(folder)).found
     run.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     run.save_model(str(Path(folder) / "model"))
 

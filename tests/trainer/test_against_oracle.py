@@ -21,14 +21,26 @@ from tests.trainer.preset_oracle import MEANINGS, Seen, logp_of
 from tests.trainer.runs import config, trainer
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
-# n_c = 0 twice (once with a remembered rollout, for sc-grpo-memory), 1, 3, and all of the group.
-REWARDS = [[0, 0.5, 0, 0.25], [0.5, 0, 0, 0], [1, 0, 0.5, 0], [1, 1, 0, 1], [1, 1, 1, 1]]
-EARLIER = [[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+# n_c = 0, with rewards that differ and with equal ones, 1, 3, and all of the group; sc-grpo-memory
+# remembers rollouts of the first, the fourth and the fifth.
+REWARDS = [
+    [0, 0.5, 0, 0.25], [0.5, 0, 0, 0], [0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5],
+    [1, 0, 0.5, 0], [1, 1, 0, 1], [1, 1, 1, 1],
+]  # fmt: skip
+EARLIER = [[0] * 4 for _ in REWARDS]
+EARLIER[0] = EARLIER[3] = [1, 0, 1, 0]
+EARLIER[4] = [0, 1, 0, 0]
+DISTILLED = ("divergence", "clipped_share")
 SIZE, STEP, TEMPERATURE = 4, 40, 0.9
 ROLLOUTS = SIZE * len(REWARDS)
-# With a random policy, the presets' own values would leave these terms with next to no gradient.
-LOUDER = {"reinforce++": {"reward_kl": 0.2}, "opsd": {"divergence_clip": 1.0}}
-FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling"}
+# With a random policy, the presets' own values would leave these terms with next to no gradient,
+# and scores of unsolved groups that float32 can hardly tell apart (all weights are next to 1).
+LOUDER = {
+    "reinforce++": {"reward_kl": 0.2},
+    "opsd": {"divergence_clip": 0.2},
+    "sc-grpo-fixed-c": {"threshold_fixed": 0.02},
+}
+FIELDS = {"reward_kl": "reward_kl", "divergence_clip": "ceiling", "threshold_fixed": "fixed"}
 MATRICES = (
     "lm_head.weight",
     "model.layers.0.mlp.down_proj.weight",
@@ -243,14 +255,16 @@ def compare(run, seen, inputs, policy, pairs, expected, gradients):
 
 def check_presence(meaning, seen):
     """Groups with each number of verified rollouts are there, and those that should are taught."""
-    assert [sum(seen.rewards[i] >= 1.0 for i in group) for group in seen.groups] == [0, 0, 1, 3, 4]
+    assert [sum(seen.rewards[i] >= 1.0 for i in group) for group in seen.groups] == [
+        *[0, 0, 0, 0, 1, 3, 4]
+    ]
     taught = [any(seen.taught[i] for i in group) for group in seen.groups]
     every = {
-        "partial": [0, 0, meaning.memory > 0, 1, 0],
-        "partial+none": [1, 1, meaning.memory > 0, 1, 0],
-        "any-partial": [0, 0, 1, 1, 1],
-        "all-correct": [0, 0, 0, 0, 1],
-        "all": [1, 1, 1, 1, 1],
+        "partial": [0, 0, 0, 0, meaning.memory > 0, 1, 0],
+        "partial+none": [1, 1, 1, 1, meaning.memory > 0, 1, 0],
+        "any-partial": [0, 0, 0, 0, 1, 1, 0],
+        "all-correct": [0, 0, 0, 0, 0, 0, 1],
+        "all": [1, 1, 1, 1, 1, 1, 1],
         "": [bool(meaning.teacher)] * len(taught),
     }
     assert taught == [bool(x) for x in every[meaning.routes]]
@@ -279,12 +293,20 @@ def test_loss_and_gradient(folder, preset, monkeypatch):
     )
     compare(run, seen, inputs, policy, pairs, expected, gradients)
     if meaning.ceiling is not None:
-        clipped = [
-            oracle.divergence(p, q, meaning.added, temperature=TEMPERATURE) > meaning.ceiling
+        pairs = [
+            (p, q)
             for row in rows
             for p, q in zip(seen.taught[row][0], seen.student[row], strict=True)
         ]
-        assert 0.2 < np.mean(clipped) < 0.8
+        whole = [oracle.divergence(p, q, meaning.added, temperature=TEMPERATURE) for p, q in pairs]
+        kept = [
+            oracle.entry_clipped(p, q, meaning.ceiling, meaning.added, temperature=TEMPERATURE)[0]
+            for p, q in pairs
+        ]
+        share = np.mean(np.array(kept) < np.array(whole) - 1e-9)
+        logged = {name: run._metrics["train"][f"distill/{name}"][-1] for name in DISTILLED}
+        assert logged == pytest.approx({"divergence": np.mean(whole), "clipped_share": share})
+        assert 0.2 < share < 0.98
     if meaning.reward_kl:
         kl = np.concatenate([preset_oracle.kl_to_initial(seen, row) for row in rows])
         assert run._metrics["train"]["reward_kl"][-1] == pytest.approx(kl.mean(), rel=1e-4)

@@ -28,7 +28,8 @@ def test_agreement_with_a_verified_reference_is_rewarded(tmp_path):
                 for e in ([rows[r["reference"]]] if failed else earlier)
                 if failed or (e["prompt"], e["completion"]) == (r["prompt"], r["reference_text"])
             }
-            scores.append(oracle.diversity_score(r["kl"], [True] * len(r["kl"]), length))
+            written = [True] * len(r["kl"])
+            scores.append(oracle.diversity_score(r["kl"], written, length, r["threshold_c"]))
         assert scores.count(None) == failed
         signs.append(1 if failed else -1)
         expected = [signs[-1] * a for a in oracle.diversity_advantage(scores, alpha=0.1)]

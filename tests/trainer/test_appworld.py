@@ -81,4 +81,4 @@ def test_what_is_missing_is_said_at_once(command, tmp_path):
     done = CliRunner().invoke(app, [command, *subject, *arguments])
     assert done.exit_code == 2
     said = " ".join(done.output.split())
-    assert "pip install appworld && appworld install && appworld download data" in said
+    assert "pip install 'scgrpo[appworld]' && appworld install && appworld download data" in said

@@ -168,11 +168,18 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
         ({"threshold_min": 0}, "threshold_min is 0; it must be above 0"),
         ({"solve_threshold": float("nan")}, "solve_threshold is nan; it must be a finite number"),
         ({"diversity_alpha": -1}, "diversity_alpha is -1"),
-        ({"loss_type": "vespo"}, "loss_type='vespo' reshapes advantages"),
-        ({"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold needs one advantage"),
+        (
+            {"divergence_clip_of": "rollout"},
+            "divergence_clip_of is 'rollout'; choose one of entry, t",
+        ),
+        ({"diversity_replaces": "never"}, "diversity_replaces is 'never'; choose one of zero, al"),
         (
             {"advantage": "whitened", "teacher": "none", "use": "none", "loss_type": "vespo"},
-            "loss_type='vespo' reshapes advantages",
+            "loss_type='vespo' chooses its parameters by the sign of a sequence's advantage",
+        ),
+        (
+            {"advantage": "whitened", "loss_type": "vespo"},
+            "by the sign of a sequence's advantage, which advantage='whitened' gives each token",
         ),
         (
             {
@@ -181,7 +188,11 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
                 "use": "none",
                 "off_policy_mask_threshold": 0.5,
             },
-            "leave it unset when tokens are weighted or returns are whitened",
+            "off_policy_mask_threshold=0.5 drops sequences by the sign of .* set advantage='group'",
+        ),
+        (
+            {"advantage": "whitened", "off_policy_mask_threshold": 0.5},
+            "off_policy_mask_threshold=0.5 drops sequences by the sign",
         ),
         ({"score_tokens": 0}, "score_tokens is 0"),
     ],

@@ -25,7 +25,7 @@ def one_step(args, **options):
 def teacher_ids(run, record, reference):
     builder = run._credit.teacher.prompt_builder
     messages = [{"role": "user", "content": record["prompt"]}]
-    student = builder._apply_template(messages)
+    student = builder.template.ids(messages)
     ids = reference["completion_ids"]
     return student, builder.build(messages, student, ids, len(record["completion_ids"])).ids
 
@@ -79,7 +79,8 @@ def test_advantages_of_partial_and_unsolved_groups(tmp_path):
             kl[i, : len(row["kl"] or [])] = torch.tensor(row["kl"] or [])
         length = torch.full((8,), len(shared["completion_ids"]))
         scored = torch.tensor([[r["reference"] >= 0 for r in rows]])
-        score = diversity_score(kl, written, length)[None]
+        weight = credit_weight(kl, torch.tensor(rows[0]["threshold_c"]))
+        score = diversity_score(weight, written, length)[None]
         expected = diversity_advantage(score, scored, 0.1)[0]
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
         assert shared["advantage"] == 0 and shared["kl"] is None
@@ -245,6 +246,48 @@ def test_solved_is_what_the_named_verifier_says(tmp_path):
     assert {r["route"] for r in records} >= {"partial", "none"}
 
 
+def partly_right(completions, **_):
+    """Tests passed by each rollout of a group: differently many in the first two, never all."""
+    return [i % 20 / 20 if i < 16 else 0.5 for i in range(len(completions))]
+
+
+@pytest.mark.parametrize("replaces", ["zero", "always"])
+def test_unsolved_groups_whose_rewards_differ_keep_their_advantage(tmp_path, replaces):
+    records, _ = one_step(config(tmp_path, diversity_replaces=replaces), reward=partly_right)
+    assert {r["route"] for r in records} == {"none"}
+    c = torch.quantile(torch.cat([torch.tensor(r["kl"]) for r in records if r["kl"]]), 0.75)
+    for group in range(4):
+        rows = [r for r in records if r["group"] == group]
+        found = torch.tensor([r["advantage"] for r in rows])
+        by_reward = group_advantage(torch.tensor([[r["reward"] for r in rows]]), eps=1e-4)[0]
+        if group < 2 and replaces == "zero":
+            torch.testing.assert_close(found, by_reward)
+            assert found.min() < -1 and found.max() > 1
+        else:
+            assert 0.01 < found.abs().max() < 0.3
+        for r in rows:  # the reference has no teacher, and weight 1
+            kl = torch.tensor(r["kl"] or [])
+            weight = torch.ones(len(r["weight"])) if r["kl"] is None else kl / (kl + c)
+            torch.testing.assert_close(torch.tensor(r["weight"]), weight, rtol=1e-4, atol=1e-6)
+
+
+def test_a_format_reward_keeps_its_signal_in_an_unsolved_group(tmp_path):
+    def well_formed(completions, **_):
+        return [float(i < 8 and i % 2) for i in range(len(completions))]
+
+    args = config(tmp_path, verifier="never", reward_weights=[1.0, 0.5])
+    records, _ = one_step(args, reward=[never, well_formed])
+    assert {(r["route"], r["reward"]) for r in records} == {("none", 0.0)}
+    found = torch.tensor([r["advantage"] for r in records]).view(4, 8)
+    by_format = group_advantage(0.5 * (torch.arange(8) % 2).float()[None], eps=1e-4)[0]
+    torch.testing.assert_close(found[0], by_format)
+    assert (found[1:].abs().amax(1) < 0.3).all() and (found[1:].abs().amax(1) > 0.01).all()
+
+
+def never(completions, **_):
+    return [0.0] * len(completions)
+
+
 def test_unscored_rollouts_are_neither_verified_nor_failed(tmp_path):
     def sometimes(completions, **_):
         rewards = vowels(completions)
@@ -256,6 +299,45 @@ def test_unscored_rollouts_are_neither_verified_nor_failed(tmp_path):
     assert all(r["reference"] != 3 for r in records)
 
 
+def cut_off(prompts, run):
+    """Rollouts of which the first three of each group do not end."""
+    rendered = run.processing_class.apply_chat_template(
+        prompts, add_generation_prompt=True, return_dict=True
+    )
+    end = run.processing_class.eos_token_id
+    generator = torch.Generator().manual_seed(run.state.global_step)
+    ids = torch.randint(8, 40, (len(prompts), 6), generator=generator).tolist()
+    ids = [row if i % 8 < 3 else [*row, end] for i, row in enumerate(ids)]
+    logps = [[0.0] * len(row) for row in ids]
+    return {"prompt_ids": rendered["input_ids"], "completion_ids": ids, "logprobs": logps}
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_masked_rollouts_are_no_references(tmp_path, masks):
+    """Nor are they remembered; they count for their group, if as failed."""
+    solved = [{0, 1, 3}, {0, 3, 4}, set(), {3, 4, 5, 6, 7}]
+
+    def reward(completions, **_):
+        return [float(i % 8 in solved[i // 8]) for i in range(len(completions))]
+
+    args = config(tmp_path, mask_truncated_completions=masks, rollout_steps=1, memory_size=8)
+    run = trainer(args, reward=reward, rollout_func=cut_off)
+    records = keep_records(run)
+    run.train()
+    routes = [{r["route"] for r in records if r["group"] == g} for g in range(4)]
+    assert routes == [{"plain" if masks else "partial"}, {"partial"}, {"none"}, {"partial"}]
+    shown = [{r["reference"] for r in records if r["group"] == g} - {-1} for g in range(4)]
+    allowed = [verified or set(range(8)) for verified in solved]
+    if masks:
+        allowed = [group - {0, 1, 2} for group in allowed]
+        assert all(r["kl"] is None for r in records if r["index"] < 3)
+        assert shown[1] == {3, 4} and len(shown[2]) >= 1
+        allowed[0] = set()  # one is left, which has no other
+    assert all(found <= group for found, group in zip(shown, allowed, strict=True))
+    kept = sorted(len(rollouts) for rollouts in run._memory.kept.values())
+    assert kept == (3 * [1] + 3 * [2] + 3 * [5] if masks else 6 * [3] + 3 * [5])
+
+
 def test_reference_longer_than_the_context_is_cut_and_counted(tmp_path):
     records, run = one_step(config(tmp_path, teacher_max_length=30))
     assert run.state.log_history[0]["credit/reference_truncated"] > 0
@@ -263,7 +345,14 @@ def test_reference_longer_than_the_context_is_cut_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"bf16": True}, {"gradient_checkpointing": True}, {"temperature": 0.7}]
+    "options",
+    [
+        {"bf16": True},
+        {"gradient_checkpointing": True},
+        {"temperature": 0.7},
+        {"top_p": 0.5},  # D is of the full distributions
+        {"top_k": 4, "min_p": 0.1, "repetition_penalty": 1.2},
+    ],
 )
 def test_settings_that_must_keep_the_same_credit(tmp_path, options):
     records, run = one_step(config(tmp_path, **options))

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from scgrpo.credit.scoring import ScoreRequest
-from scgrpo.method import diversity_advantage, diversity_score
+from scgrpo.embedded.lookup.corpus import interleave, reference_text
+from scgrpo.embedded.lookup.tokenizer import build_tokenizer
+from scgrpo.method import credit_weight, diversity_advantage, diversity_score
 from scgrpo.tasks.lookup import LookupTask
-from scgrpo.tasks.lookup.corpus import interleave, reference_text
 from scgrpo.tasks.lookup.problems import Problem
-from scgrpo.tasks.lookup.tokenizer import build_tokenizer
 from scgrpo.tasks.lookup.writer import WORDS, Episode, ErrorRates, Writer
 from scgrpo.teachers.memory import TrajectoryMemory
 from tests.credit.test_scoring import dense_kl
@@ -160,7 +160,9 @@ def test_diversity_counts_written_tokens_up_to_the_shorter_episode(records):
     kl = [[k for k, own in zip(r["kl"] or [], r["written"], strict=False) if own] for r in group]
     (shared,) = [r for r in group if r["kl"] is None]
     length = sum(shared["written"])
-    scores = torch.tensor([sum(own[:length]) / max(len(own[:length]), 1) for own in kl])
+    c = group[0]["threshold_c"]
+    weights = [[k / (k + c) for k in own[:length]] for own in kl]
+    scores = torch.tensor([sum(own) / max(len(own), 1) for own in weights])
     scored = torch.tensor([[bool(own) for own in kl]])
     expected = diversity_advantage(scores[None], scored, 0.1)[0]
     found = torch.tensor([r["advantage"] for r in group])
@@ -172,7 +174,8 @@ def test_diversity_counts_written_tokens_up_to_the_shorter_episode(records):
     for row, r in enumerate(group):
         written_BT[row, : len(r["written"])] = torch.tensor(r["written"])
         kl_BT[row, : len(r["kl"] or [])] = torch.tensor(r["kl"] or [])
-    padded = diversity_score(kl_BT, written_BT, torch.full((4,), length))
+    weight_BT = credit_weight(kl_BT, torch.tensor(c))
+    padded = diversity_score(weight_BT, written_BT, torch.full((4,), length))
     torch.testing.assert_close(padded, scores)
 
 

@@ -5,7 +5,8 @@ import logging
 import pytest
 import torch
 
-from scgrpo.trainer.dynamic_sampling import DataExhausted, informative
+from scgrpo.trainer.dynamic_sampling import DataExhausted, DynamicSampling, informative
+from scgrpo.world import OneProcess
 from tests.trainer.runs import config, keep_records, trainer
 from tests.trainer.test_equals_trl import assert_same_run, trl_run
 from tests.trainer.tiny import tiny_dataset
@@ -158,3 +159,13 @@ def test_soft_overlong_penalty_is_added_and_decides_nothing(tmp_path):
     torch.testing.assert_close(run._attached.step.rollouts.reward_per_func[:, 1], expected)
     with pytest.raises(ValueError, match="overlong_tokens is 16, but a completion has at most 16"):
         trainer(config(tmp_path, "dapo", overlong_tokens=16))
+
+
+def test_fresh_problems_depend_on_seed_and_step():
+    def order(seed, step):
+        sampling = DynamicSampling(OneProcess(), tiny_dataset(16), 4, 10, seed, 0)
+        return [row["answer"] for row in sampling._fresh_rows(step)]
+
+    assert order(0, 1) == order(0, 1)
+    assert len({tuple(order(seed, step)) for seed in (0, 1) for step in (1, 2)}) == 4
+    assert sorted(order(0, 1)) == sorted(tiny_dataset(16)["answer"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scgrpo.trainer.checkpoint import checkpoints, is_complete, last_complete_checkpoint
+from scgrpo.trainer.wholeness import last_whole
 
 SCRIPT = Path(__file__).with_name("resumable.py")
 
@@ -37,21 +37,10 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, method, iterations):
     assert whole.returncode == 0, whole.stderr[-3000:]
     killed = run(tmp_path / "killed", method, iterations, 7)
     assert killed.returncode == -signal.SIGKILL
-    assert last_complete_checkpoint(tmp_path / "killed").name == "checkpoint-6"
+    assert last_whole(tmp_path / "killed").found.name == "checkpoint-6"
     resumed = run(tmp_path / "killed", method, iterations)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     expected, found = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed")
     )
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-
-
-def test_half_written_checkpoint_is_passed_over(tmp_path):
-    for step, state in ((3, '{"global_step": 3}'), (6, '{"global_st'), (20, None)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    assert [p.name for p in checkpoints(tmp_path)] == [f"checkpoint-{s}" for s in (20, 6, 3)]
-    assert [is_complete(p) for p in checkpoints(tmp_path)] == [False, False, True]
-    assert last_complete_checkpoint(tmp_path).name == "checkpoint-3"

@@ -1,28 +1,13 @@
 """`scgrpo build-base`."""
 
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from scgrpo.cli.config import read_mapping
-from scgrpo.cli.errors import ConfigError
 from scgrpo.cli.quiet import quiet
+from scgrpo.embedded.request import BaseRequest
 
 
-def run_build(
-    output: Path,
-    subject: str,
-    steps: int | None,
-    seed: int,
-    width: int,
-    layers: int,
-    task_options: str,
-    corpus_options: str,
-    console: Console | None = None,
-) -> None:
+def run_build(request: BaseRequest, console: Console | None = None) -> None:
     """Train the base model of a task and show how far it is.
 
     Raises:
@@ -30,17 +15,10 @@ def run_build(
     """
     console = console or Console()
     quiet()
-    from scgrpo.embedded.base_model import SUBJECTS, build_base
+    from scgrpo.embedded.base_model import SUBJECTS, build_base, dials
 
-    if subject not in SUBJECTS:
-        raise ConfigError(
-            f"--task is {subject!r}; a base can be built for {' or '.join(SUBJECTS)}."
-        )
-    if width % 8:
-        raise ConfigError(f"--width is {width}; it must be a multiple of 8 (4 heads of even size).")
-    total = steps or SUBJECTS[subject].steps
-    task = _options(SUBJECTS[subject].options, "task-options", task_options)
-    corpus = _options(SUBJECTS[subject].corpus, "corpus-options", corpus_options)
+    task, corpus = dials(request)
+    total = request.steps or SUBJECTS[request.task].steps
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -57,24 +35,14 @@ def run_build(
                 console.print(f"step {done}/{steps}  loss {loss:.3f}", highlight=False)
 
         build_base(
-            output,
+            request.output,
             task,
             corpus,
-            task=subject,
+            task=request.task,
             steps=total,
-            seed=seed,
-            width=width,
-            layers=layers,
+            seed=request.seed,
+            width=request.width,
+            layers=request.layers,
             progress=progress,
         )
-    console.print(f"Base model: {output}", soft_wrap=True)
-
-
-def _options(kind: type, option: str, text: str) -> Any:
-    values = read_mapping(option, text)
-    try:
-        return kind(**values)
-    except TypeError:
-        raise ConfigError(
-            f"--{option} is {text!r}; it may set {', '.join(f.name for f in fields(kind))}."
-        ) from None
+    console.print(f"Base model: {request.output}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +14,13 @@ from rich.live import Live
 from rich.table import Table
 
 from scgrpo.cli.demo_view import RunView, difference_line, result_table
-from scgrpo.cli.errors import ConfigError
-from scgrpo.cli.jobs import Job, cores, run_jobs
+from scgrpo.cli.errors import Failure
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records
+from scgrpo.jobs import Job, cores, run_jobs
+from scgrpo.locks import Lock
+from scgrpo.mistakes import ConfigError
 
 METHODS = ("grpo", "sc-grpo")
 STEPS = 200
@@ -48,9 +51,15 @@ def run_demo(
     Raises:
         ConfigError: if the folder holds a demo with other options.
         Failure: if a run fails.
+        OSError: if another demo works in the folder.
     """
     console = console or Console()
-    steps, started = steps or STEPS, time.monotonic()
+    with Lock(output / "demo.lock", f"running the demo in {output}"):
+        return _run_demo(steps or STEPS, seed, output, console)
+
+
+def _run_demo(steps: int, seed: int, output: Path, console: Console) -> dict[str, Summary]:
+    started = time.monotonic()
     configs = {name: run_config(name, steps, seed, output) for name in METHODS}
     _write_configs(configs, output)
     console.print(
@@ -120,8 +129,29 @@ def _train(steps: int, output: Path, console: Console) -> None:
                 for text in lines:
                     console.print(text, soft_wrap=True, highlight=False)
 
-        run_jobs(jobs, tick, console.print)
+        run_or_fail(jobs, tick, console.print)
         tick()
+
+
+def run_or_fail(
+    jobs: Sequence[Job],
+    tick: Callable[[], None],
+    announce: Callable[[str], None] = print,
+    poll: float = 0.3,
+) -> None:
+    """Run jobs as `run_jobs` does, `tick` after each look.
+
+    Raises:
+        Failure: with the command's own words when one fails; the others are ended.
+    """
+
+    def look(jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if job.code:
+                raise Failure(f"{job.name} failed: {job.words}")
+        tick()
+
+    run_jobs(jobs, look, announce, poll=poll)
 
 
 def _progress_table(views: list[RunView]) -> Table:
@@ -148,10 +178,10 @@ def _evaluate(records: dict[str, Path], seed: int, output: Path, console: Consol
     message = f"evaluating base, {', '.join(METHODS)} on {HELD_OUT_PROBLEMS} held-out problems ..."
     if console.is_terminal:
         with console.status(message):
-            run_jobs(jobs, lambda: None, console.print)
+            run_or_fail(jobs, lambda: None, console.print)
     else:
         console.print(message, soft_wrap=True)
-        run_jobs(jobs, lambda: None, console.print)
+        run_or_fail(jobs, lambda: None, console.print)
 
 
 def _write_results(

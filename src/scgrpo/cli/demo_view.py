@@ -1,7 +1,6 @@
 """What the demo shows: how far its runs are, and how they ended."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rich.text import Text
 from scgrpo.cli.progress_text import AVERAGE, duration
 from scgrpo.cli.tables import with_interval
 from scgrpo.evaluation.compare import Difference, Summary
+from scgrpo.files import read_jsonl
 
 WINDOW = 10
 """Steps over which the shown reward is averaged."""
@@ -34,7 +34,7 @@ class RunView:
 
     def read(self) -> list[str]:
         """Look again; lines that say what is new, one for each tenth of the run."""
-        self.rows = list(_rows(self.metrics))
+        self.rows = [row for row in read_jsonl(self.metrics) if "step" in row]
         if self._before is None:
             self._before = len(self.rows)
         tenth = self.step * 10 // self.steps
@@ -70,16 +70,6 @@ class RunView:
         if len(times) < 2:
             return ""
         return duration((times[-1] - times[0]) / (len(times) - 1) * (self.steps - self.step))
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.exists():
-        return
-    for text in path.read_text(errors="replace").splitlines():
-        try:
-            yield json.loads(text)
-        except ValueError:
-            return  # the line that is being written
 
 
 def result_table(summaries: Mapping[str, Summary], steps: int, seed: int) -> Table:

@@ -1,25 +1,18 @@
 """`scgrpo doctor`: what is installed, what is missing, and what that costs."""
 
-import importlib.util
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import re
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-REQUIRED = (
-    "scgrpo", "torch", "trl", "transformers", "accelerate", "datasets", "numpy", "scipy",
-    "pyarrow", "math-verify", "pebble", "bm25s", "PyStemmer", "thefuzz", "ijson", "typer", "rich",
-)  # fmt: skip
+from scgrpo.extras import EXTRAS, Extra, install, is_installed
+
 OPTIONAL = {
-    "peft": "no LoRA; pip install 'scgrpo[lora]'",
-    "vllm": "generation by transformers, several times slower on a GPU; pip install 'scgrpo[vllm]'",
-    "openai": "no evaluation through a server; pip install 'scgrpo[openai]'",
     "triton": "the divergence is computed in plain torch, slower on a GPU; comes with CUDA torch",
     "deepspeed": "no DeepSpeed ZeRO (FSDP2 comes with torch); pip install deepspeed",
-    "appworld": "no AppWorld in this environment; see docs/tasks/appworld.md",
-    "spacy": "shop: nouns of WebShop's titles by a word list; see docs/tasks/shop.md",
 }
 GOOD, MISSING, BAD = "[green]ok[/]", "[yellow]missing[/]", "[red]problem[/]"
 
@@ -33,18 +26,20 @@ def run_doctor(console: Console | None = None) -> bool:
     console = console or Console()
     table = Table("part", "state", "what it means", title="scgrpo doctor")
     table.add_row("python", GOOD, f"{platform.python_version()} on {platform.platform()}")
-    found = {name: _version(name) for name in REQUIRED}
+    found = {name: _version(name) for name in ("scgrpo", *_required())}
     for name, number in found.items():
         table.add_row(name, GOOD if number else BAD, number or f"pip install {name}")
-    problems = _trl_problems() if found["trl"] else ["trl is not installed"]
+    problems = _trl_problems() if _version("trl") else ["trl is not installed"]
     known = "; ".join(problems) or "all that the trainer overrides are as it knows them"
     table.add_row("TRL hooks", BAD if problems else GOOD, known)
     table.add_row(*_accelerator())
     for name, cost in OPTIONAL.items():
-        present = importlib.util.find_spec(name) is not None
+        present = is_installed(name)
         table.add_row(
             name, GOOD if present else MISSING, (_version(name) or "") if present else escape(cost)
         )
+    for name, extra in EXTRAS.items():
+        table.add_row(escape(f"scgrpo[{name}]"), *_extra(name, extra))
     for row in _sandbox():
         table.add_row(*row)
     table.add_row(*_tasks())
@@ -57,6 +52,24 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _required() -> list[str]:
+    """Distributions that the plain install asks for."""
+    try:
+        lines = requires("scgrpo") or []
+    except PackageNotFoundError:
+        return []
+    plain = (line for line in lines if "extra ==" not in line)
+    return [re.split(r"[^\w.-]", line)[0] for line in plain]
+
+
+def _extra(name: str, extra: Extra) -> tuple[str, str]:
+    """Whether an extra is installed, and what it is for."""
+    if not extra.missing:
+        return GOOD, f"for {extra.purpose}"
+    without = ", ".join(extra.missing)
+    return MISSING, escape(f"{without}; for {extra.purpose}, {install(name)}")
 
 
 def _trl_problems() -> list[str]:
@@ -82,7 +95,7 @@ def _accelerator() -> tuple[str, str, str]:
 def _sandbox() -> list[tuple[str, str, str]]:
     """Whether generated programs can be run, which only the code tasks need."""
     try:
-        from scgrpo.tasks.code.sandbox.probe import sandbox_state
+        from scgrpo.tasks.sandbox.probe import sandbox_state
 
         state = sandbox_state()
     except Exception as error:  # a machine may refuse processes in any way

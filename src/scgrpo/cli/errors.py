@@ -15,10 +15,6 @@ HEADS = {INTERRUPTED: "interrupted"}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class ConfigError(ValueError):
-    """A key or a value of a run's config that cannot be."""
-
-
 class Failure(Exception):
     """Something failed that the message explains; no defect of this program."""
 

@@ -4,7 +4,7 @@ import textwrap
 
 from rich.markup import escape
 
-from scgrpo.cli.config import Key, run_keys
+from scgrpo.runs.config_reader import Key, run_keys
 
 WIDTH = 76
 

@@ -1,4 +1,4 @@
-"""Ctrl-C that loses nothing: the first finishes the step and saves, the second stops at once."""
+"""Ctrl-C and SIGTERM that lose nothing: the first ends the step and saves, the second stops."""
 
 import signal
 import time
@@ -9,26 +9,30 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what schedulers and `kill` send."""
+
 
 class InterruptCallback(TrainerCallback):
-    """Turns the first SIGINT into a checkpoint and an orderly end of training.
+    """Turns the first SIGINT or SIGTERM into a checkpoint and an orderly end of training.
 
     On several processes all of them stop at the same step, whichever was told to.
 
     Args:
         announce: says that the signal was understood.
-        grace: seconds after the first within which another SIGINT is the same Ctrl-C, which a
-            terminal sends to a launcher and its processes alike, and the launcher hands on.
+        grace: seconds after the first within which another signal is the same one, which a
+            terminal or scheduler sends to a launcher and its processes alike, and the launcher
+            hands on.
     """
 
     def __init__(self, announce: Callable[[str], None] = print, grace: float = 0.5) -> None:
         self.announce, self.grace = announce, grace
         self._told_at: float | None = None
         self.interrupted = False
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._previous = signal.signal(signal.SIGINT, self._on_signal)
+        self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         if self._interrupted_anywhere(args.device):
@@ -41,18 +45,19 @@ class InterruptCallback(TrainerCallback):
         self.restore()
 
     def restore(self) -> None:
-        """Give SIGINT back to whoever had it."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give the signals back to whoever had them."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
 
     def _on_signal(self, number: int, frame: Any) -> None:
         now = time.monotonic()
         if self._told_at is None:
             self._told_at, self.interrupted = now, True
             with suppress(RuntimeError):  # the signal may have come in the middle of a print
+                again = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
                 self.announce(
-                    "Interrupted: finishing this step and saving; Ctrl-C again stops at once."
+                    f"Interrupted: finishing this step and saving; {again} again stops at once."
                 )
         elif now - self._told_at > self.grace:
             self.restore()

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
-from scgrpo.cli.evaluate_options import evaluate
 from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
+from scgrpo.cli.options import asking_for
+from scgrpo.embedded.request import BaseRequest
+from scgrpo.evaluation.request import EvaluationRequest
 
 app = typer.Typer(
     help="SC-GRPO: token-level credit from the model's own verified rollouts.",
@@ -19,8 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -48,7 +48,7 @@ def demo(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer steps of each method.")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is drawn.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all results.")] = Path(
         "runs/demo"
     ),
@@ -91,7 +91,19 @@ def train(
         run_training(config, context.args)
 
 
-app.command()(guarded(evaluate))
+@app.command()
+@guarded
+@asking_for(EvaluationRequest)
+def evaluate(request: EvaluationRequest) -> None:
+    """Sample a model on a task and show Avg@k and Pass@k with 95 % intervals.
+
+    For example: scgrpo evaluate runs/sc-grpo-synthetic-s0 --task synthetic -k 8 --pass-at 1,4,8
+
+    The same command given again goes on where it was interrupted.
+    """
+    from scgrpo.cli.evaluate import run_evaluation
+
+    run_evaluation(request)
 
 
 @app.command()
@@ -124,11 +136,16 @@ def compare(
 
     Started again, it goes on where it stopped; one failure does not stop the rest.
     """
-    from scgrpo.cli.compare import run_matrix, show_difference
-
     if config is not None:
+        from scgrpo.cli.quiet import quiet
+
+        quiet()
+        from scgrpo.cli.compare import run_matrix
+
         run_matrix(config, only or [], task or [], jobs, dry_run=dry_run)
     else:
+        from scgrpo.cli.difference import show_difference
+
         show_difference(records or [], split)
 
 
@@ -196,20 +213,8 @@ def report(
 
 @app.command("build-base")
 @guarded
-def build_base(
-    output: Annotated[Path, typer.Argument(help="Folder for the model and its tokenizer.")],
-    task: Annotated[str, typer.Option(help="synthetic, or lookup for the agent.")] = "synthetic",
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps; those of the shipped base.")
-    ] = None,
-    seed: Seed = 0,
-    width: Annotated[int, typer.Option(min=8, help="Hidden size, a multiple of 8.")] = 96,
-    layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 3,
-    task_options: Annotated[
-        str, typer.Option(help="Dials of the task, as YAML: '{routine: 0.7}'.")
-    ] = "{}",
-    corpus_options: Annotated[str, typer.Option(help="How the corpus is written, as YAML.")] = "{}",
-) -> None:
+@asking_for(BaseRequest)
+def build_base(request: BaseRequest) -> None:
     """Train a tiny base model again, from scratch, as it ships with the package.
 
     For example: scgrpo build-base my-base --task-options '{routine: 0.7}', a larger one as
@@ -218,7 +223,7 @@ def build_base(
     """
     from scgrpo.cli.base import run_build
 
-    run_build(output, task, steps, seed, width, layers, task_options, corpus_options)
+    run_build(request)
 
 
 def main() -> None:

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scgrpo.cli.evaluate import find_task
 from scgrpo.cli.quiet import quiet
+from scgrpo.extras import MissingExtra
+from scgrpo.runs.config_reader import read_mapping
 from scgrpo.tasks import available_tasks, load_task
 from scgrpo.tasks.base import Task, Validation
 
@@ -54,6 +55,8 @@ def describe(name: str) -> Line:
     try:
         task = load_task(name)
         states = {split: task.data_state(split) for split in task.splits}
+    except MissingExtra as error:
+        return Line(name, state="missing", detail=str(error))
     except Exception as error:  # tasks are plug-ins, which may fail in any way
         return Line(name, detail=f"{type(error).__name__}: {error}")
     details: dict[str, list[str]] = {}
@@ -90,7 +93,9 @@ def run_validation(
     """
     console = console or Console()
     quiet()
-    task: Task = find_task(name, options)
+    from scgrpo.evaluation.prepare import find_task
+
+    task: Task = find_task(name, read_mapping("task-options", options))
     result = task.validate(split, limit)
     console.print(validation_table(name, result))
     if task.failures:

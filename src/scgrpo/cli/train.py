@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from scgrpo.cli.config import Key, all_keys, load_run_config
 from scgrpo.cli.errors import INTERRUPTED
 from scgrpo.cli.quiet import quiet
+from scgrpo.runs.config_reader import Key, all_keys, load_run_config
 from scgrpo.runs.run_config import RunConfig
 
 

@@ -1,17 +1,15 @@
 """What is compared: the keys of a comparison's YAML."""
 
-import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
+from scgrpo.mistakes import require_known
 
-from scgrpo.comparison.checks import check
-from scgrpo.comparison.kinds import fitted
-
-Keys = TypeVar("Keys")
+BASE = "base"
+"""Name of the row of the untrained model."""
 
 
 @dataclass(frozen=True)
@@ -103,71 +101,53 @@ class Comparison:
     def folder(self) -> Path:
         return Path(self.output)
 
+    def log(self, name: str) -> Path:
+        """File of what a step says."""
+        return self.folder / "logs" / f"{name.replace(' ', '_').replace('/', '_')}.log"
+
+    def path_of(self, model: str) -> str:
+        """Folder of a model that is built here, else the model itself."""
+        return str(self.folder / "models" / model) if model in self.models else model
+
+    def builds_of(self, paths: Collection[str | None]) -> list[str]:
+        """Names of the steps that build the models of these paths."""
+        return [f"build {name}" for name in self.models if self.path_of(name) in paths]
+
+    @property
+    def pairs(self) -> list[tuple[TaskRow, MethodRow]]:
+        """Tasks and the methods that are run on them."""
+        rows = product(self.tasks.values(), self.methods.values())
+        return [(task, row) for task, row in rows if row.is_run_on(task)]
+
     def settings_of(self, task: TaskRow, method: MethodRow) -> dict[str, Any]:
         """Keys of a method's runs on a task, as far as they are set here."""
         return self.settings | task.settings | method.settings
 
-    def given_rate(self, task: TaskRow, method: MethodRow) -> float | None:
-        """The learning rate that is written down for a method on a task.
+    def owner(self, method: MethodRow) -> MethodRow:
+        """The method whose learning rate this one has."""
+        return self.methods[method.learning_rate_of or method.name]
 
-        None where it is another method's, or where a sweep chooses it.
+    def rates(self, task: TaskRow, method: MethodRow) -> list[float]:
+        """The learning rate of a method on a task, or those of which a sweep chooses it."""
+        owner = self.owner(method)
+        given = owner.learning_rate
+        if given is None:
+            given = self.settings_of(task, owner).get("learning_rate")
+        return self.sweep.learning_rates if given is None else [float(given)]
+
+    def narrowed(self, only: Collection[str], tasks: Collection[str]) -> "Comparison":
+        """Some methods, the baseline, and what they take their rates of; all for none named.
+
+        Raises:
+            ConfigError: for a name that is none.
         """
-        if method.learning_rate is not None:
-            return float(method.learning_rate)
-        if method.learning_rate_of is not None:
-            return None
-        given = self.settings_of(task, method).get("learning_rate")
-        if given is None and len(self.sweep.learning_rates) == 1:
-            given = self.sweep.learning_rates[0]
-        return None if given is None else float(given)
-
-    def is_swept(self, task: TaskRow, method: MethodRow) -> bool:
-        """Whether a method's learning rate on a task comes from its own sweep."""
-        own = method.learning_rate_of is None and self.given_rate(task, method) is None
-        return own and bool(self.sweep.learning_rates)
-
-
-def load_comparison(path: Path) -> Comparison:
-    """Read and check a comparison.
-
-    Raises:
-        ValueError: for a file, key, name or number that cannot be.
-    """
-    if not path.is_file():
-        raise ValueError(f"comparison {path} does not exist; check the path.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no valid YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no mapping of keys to values.")
-    values = dict(content)
-    values["methods"] = _rows(MethodRow, values.get("methods"), "methods", path)
-    values["tasks"] = _rows(TaskRow, values.get("tasks"), "tasks", path)
-    if isinstance(values.get("sweep"), dict):
-        values["sweep"] = _build(Sweep, values["sweep"], f"sweep of {path}")
-    comparison = _build(Comparison, values, str(path))
-    check(comparison)
-    return comparison
-
-
-def _rows(kind: type[Keys], rows: Any, what: str, path: Path) -> dict[str, Keys]:
-    if not isinstance(rows, dict) or not rows:
-        raise ValueError(f"{path} names no {what}; write {what}: with a mapping of names.")
-    found = {}
-    for name, keys in rows.items():
-        place = f"{what} {name!r} of {path}"
-        if not isinstance(keys, dict | None):
-            raise ValueError(f"{place} is {keys!r}; write a mapping of keys, or nothing.")
-        found[str(name)] = _build(kind, {"name": str(name), **(keys or {})}, place)
-    return found
-
-
-def _build(kind: type[Keys], values: Mapping[str, Any], place: str) -> Keys:
-    known = [spec.name for spec in fields(kind)]  # type: ignore[arg-type]
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            cure = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
-            raise ValueError(f"unknown key {name!r} in {place}; {cure}")
-    return kind(**fitted(kind, values, place))
+        for what, names, known in (("method", only, self.methods), ("task", tasks, self.tasks)):
+            for name in names:
+                require_known(what, name, known)
+        wanted = {*only, self.baseline} if only else {*self.methods}
+        wanted |= {self.owner(self.methods[name]).name for name in wanted}
+        return replace(
+            self,
+            methods={name: row for name, row in self.methods.items() if name in wanted},
+            tasks={name: row for name, row in self.tasks.items() if name in tasks or not tasks},
+        )

@@ -1,343 +1,149 @@
-"""From a comparison to the commands that make it, each with the files that show it done."""
+"""Which steps a comparison takes: those that are known now, and those that its sweeps decide."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import yaml
+from collections.abc import Callable, Iterable, Sequence
 
 from scgrpo.comparison.config import Comparison, MethodRow, TaskRow
-from scgrpo.comparison.kept import Asked, is_begun, refuse_other_model, refuse_other_run
+from scgrpo.comparison.steps import Build, Evaluation, Training
+from scgrpo.evaluation.kept import kept_records
 from scgrpo.evaluation.metrics import avg_at_k
-from scgrpo.evaluation.records import read_records, reward_matrix
+from scgrpo.jobs import Job, run_jobs
+from scgrpo.mistakes import ConfigError
 
-BASE = "base"
-"""Name of the row of the untrained model."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One `scgrpo` command."""
-
-    name: str
-    arguments: list[str]
-    done: Path
-    """File that exists when it is done; records may then still be too few."""
-    log: Path
-    after: tuple[str, ...] = ()
-    """Names of the steps that must be done before."""
-    launcher: str = ""
-    """What runs it in place of one Python process."""
-    asked: Asked | None = None
-    """What the records of an evaluation are to be."""
-
-    def is_done(self) -> bool:
-        return self.done.exists() if self.asked is None else self.asked.is_done()
+Step = Build | Training | Evaluation
 
 
-@dataclass(frozen=True)
-class TrainingRun:
-    """One method on one task with one seed and learning rate."""
+def check(comparison: Comparison) -> None:
+    """Refuse what could not be made, and what is in the folder but was made otherwise.
 
-    comparison: Comparison
-    task: TaskRow
-    method: MethodRow
-    seed: int
-    learning_rate: float
+    All that may become part of the comparison counts, whichever learning rates are chosen.
 
-    @property
-    def name(self) -> str:
-        return f"{self.task.name}/{self.method.name}/lr{self.learning_rate:g}-s{self.seed}"
-
-    @property
-    def folder(self) -> Path:
-        return self.comparison.folder / self.name
-
-    def records(self, split: str) -> Path:
-        return self.folder / "records" / _file_name(split)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Keys of the run's YAML."""
-        comparison, task = self.comparison, self.task
-        settings = comparison.settings_of(task, self.method)
-        named = ("model", "teacher_model")
-        paths = {key: model_path(comparison, settings[key]) for key in named if key in settings}
-        return {
-            "preset": self.method.preset or self.method.name,
-            "task": task.task,
-            "task_options": task.options,
-            "model": model_path(comparison, task.model),
-            "output_dir": str(self.folder.parent),
-            "name": self.folder.name,
-            **settings,
-            **paths,
-            # What the run's name says.
-            "seed": self.seed,
-            "learning_rate": self.learning_rate,
-        }
-
-    @property
-    def config_file(self) -> Path:
-        """YAML from which the training step reads the run."""
-        return self.folder.parent / f"{self.folder.name}.yaml"
-
-    def training(self) -> Step:
-        return Step(
-            f"train {self.name}",
-            ["train", "--config", str(self.config_file)],
-            done=self.folder / "model" / "config.json",
-            log=self.comparison.folder / "logs" / f"{self.name.replace('/', '_')}.log",
-            after=_builds(self.comparison, self.config),
-            launcher=self.comparison.launcher,
-        )
-
-    def refuse_others(self) -> None:
-        """Refuse a run of this name that was begun otherwise.
-
-        Raises:
-            ValueError: naming the key, both values and the cure.
-        """
-        refuse_other_run(self.name, self.folder, self.config_file, self.config)
-
-    def write_config(self) -> None:
-        """Put the YAML where the training step reads it; that of a begun run stays."""
-        if is_begun(self.folder) and self.config_file.exists():
-            return
-        self.config_file.parent.mkdir(parents=True, exist_ok=True)
-        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
-
-    def evaluations(self, splits: Iterable[tuple[str, int | None]]) -> Iterator[Step]:
-        for split, problems in splits:
-            yield evaluation(
-                self.comparison,
-                self.task,
-                f"{self.name}/{split}",
-                str(self.folder),
-                (split, problems),
-                self.records(split),
-                after=(f"train {self.name}",),
-            )
+    Raises:
+        ValueError: naming step or file, key, value and the cure.
+    """
+    first = [Build(comparison, name) for name in comparison.models], base_evaluations(comparison)
+    runs = [*possible_runs(comparison), *sweep_runs(comparison)]
+    # Seed and learning rate are all that the runs of a method on a task differ in.
+    alike = {(run.task.name, run.method.name): run for run in runs}.values()
+    for step in (*first[0], *first[1], *_with_evaluations(alike)):
+        try:
+            step.check()
+        except ValueError as error:
+            raise ConfigError(f"{step.name} cannot be: {error}") from error
+    for step in (*first[0], *first[1], *_with_evaluations(runs)):
+        step.refuse_others()
 
 
-def evaluation(
+def run_missing(
     comparison: Comparison,
-    task: TaskRow,
-    name: str,
-    model: str,
-    split: tuple[str, int | None],
-    records: Path,
-    after: tuple[str, ...],
-) -> Step:
-    """The step that samples a model on a split of a task."""
-    where, problems = split
-    other, _, part = where.rpartition("/")
-    options = task.evaluation_options.get(other, {}) if other else task.options
-    flags = {
-        "task": other or task.task,
-        "split": part,
-        "task_options": options,
-        "limit": problems,
-        "seed": comparison.seed,
-        "output": str(records),
-        **comparison.evaluation,
-    }
-    arguments = ["evaluate", model, "-k", str(comparison.k), *_flags(flags)]
-    log = comparison.folder / "logs" / f"evaluate_{name.replace('/', '_')}.log"
-    untrained = model if name.split("/")[1] == BASE else None
-    asked = Asked(name, records, comparison.k, flags, untrained)
-    return Step(f"evaluate {name}", arguments, records, log, after, asked=asked)
+    at_a_time: int,
+    tick: Callable[[Sequence[Job]], None],
+    announce: Callable[[str], None],
+) -> dict[str, str]:
+    """Run all steps that are not done, as `run_jobs` does; what went wrong, by name."""
+    known = set[str]()
+
+    def more(over: set[str]) -> list[Job]:
+        steps = next_steps(comparison, over)
+        new = [step for step in steps if step.name not in known and not step.is_done()]
+        known.update(step.name for step in new)
+        return [step.job() for step in new]
+
+    return run_jobs([], tick, announce, more=more, at_a_time=at_a_time)
 
 
-def _flags(values: Mapping[str, Any]) -> list[str]:
-    """`--key value` for each, mappings as JSON, null left out."""
-    pairs = (
-        (f"--{name.replace('_', '-')}", json.dumps(v) if isinstance(v, dict) else str(v))
-        for name, v in values.items()
-        if v is not None
-    )
-    return [text for pair in pairs for text in pair]
+def next_steps(comparison: Comparison, over: set[str]) -> list[Step]:
+    """Steps that are known: all but the runs of methods whose sweep is still going on.
+
+    Args:
+        comparison: what is compared.
+        over: names of the steps that were done now or have failed.
+    """
+    runs = [*sweep_runs(comparison), *main_runs(comparison, over)]
+    steps = [*base_evaluations(comparison), *_with_evaluations(runs)]
+    builds = [Build(comparison, name) for name in comparison.models]
+    waited_for = {name for step in steps for name in step.after}
+    return [*(step for step in builds if step.name in waited_for), *steps]
 
 
-def model_path(comparison: Comparison, name: str) -> str:
-    """Folder of a model that the comparison builds, else the name itself."""
-    return str(comparison.folder / "models" / name) if name in comparison.models else name
-
-
-def model_steps(comparison: Comparison) -> list[Step]:
-    """Builds of the models that are built, and evaluations of the untrained ones."""
-    return build_steps(comparison) + base_steps(comparison)
-
-
-def build_steps(comparison: Comparison) -> list[Step]:
-    """Builds of the models that are built."""
-    steps = []
-    for name, options in comparison.models.items():
-        folder = Path(model_path(comparison, name))
-        arguments = ["build-base", str(folder), *_flags(options)]
-        log = comparison.folder / "logs" / f"build_{name}.log"
-        steps.append(Step(f"build {name}", arguments, folder / "recipe.json", log))
-    return steps
-
-
-def base_steps(comparison: Comparison) -> list[Step]:
-    """Evaluations of the untrained models."""
-    return [s for task in comparison.tasks.values() for s in base_evaluations(comparison, task)]
-
-
-def base_evaluations(comparison: Comparison, task: TaskRow) -> list[Step]:
-    """Evaluations of the untrained model of a task, one a split."""
-    model = model_path(comparison, task.model)
-    after = (f"build {task.model}",) if task.model in comparison.models else ()
+def base_evaluations(comparison: Comparison) -> list[Evaluation]:
+    """Evaluations of the untrained models, one a task and split."""
+    tasks = comparison.tasks.values()
     return [
-        evaluation(
-            comparison,
-            task,
-            f"{task.name}/{BASE}/{split[0]}",
-            model,
-            split,
-            base_records(comparison, task, split[0]),
-            after,
-        )
+        Evaluation(comparison, task, None, *split)
+        for task in tasks
         for split in task.splits.items()
     ]
 
 
-def base_records(comparison: Comparison, task: TaskRow, split: str) -> Path:
-    """Records of the untrained model."""
-    return comparison.folder / task.name / BASE / "records" / _file_name(split)
-
-
-def _file_name(split: str) -> str:
-    return f"{split.replace('/', '_')}.jsonl"
-
-
-def sweep_runs(comparison: Comparison) -> list[TrainingRun]:
+def sweep_runs(comparison: Comparison) -> list[Training]:
     """Runs by which the methods that are swept get their learning rates."""
+    return [run for pair in comparison.pairs for run in _sweep_of(comparison, *pair)]
+
+
+def possible_runs(comparison: Comparison) -> list[Training]:
+    """The reported runs with each learning rate that they may get."""
     return [
-        TrainingRun(comparison, task, method, seed, float(rate))
-        for task in comparison.tasks.values()
-        for method in comparison.methods.values()
-        if method.is_run_on(task) and comparison.is_swept(task, method)
-        for rate in comparison.sweep.learning_rates
-        for seed in comparison.sweep.seeds
+        Training(comparison, task, method, seed, rate, task.splits)
+        for task, method in comparison.pairs
+        for rate in comparison.rates(task, method)
+        for seed in method.seed_list
     ]
 
 
-def validation_scores(
-    comparison: Comparison, task: TaskRow, method: MethodRow
-) -> dict[float, float]:
-    """Mean Avg@k on the validation split by learning rate, as far as it was evaluated."""
-    scores: dict[float, list[float]] = {}
-    for run in sweep_runs(comparison):
-        if (run.task, run.method) != (task, method):
-            continue
-        steps = list(run.evaluations(task.validation.items()))
-        if steps and all(step.is_done() for step in steps):
-            rewards = [reward_matrix(read_records(step.done))[1] for step in steps]
-            mean = sum(map(avg_at_k, rewards)) / len(rewards)
-            scores.setdefault(run.learning_rate, []).append(mean)
-    return {rate: sum(values) / len(values) for rate, values in scores.items()}
+def main_runs(comparison: Comparison, over: set[str] | None = None) -> list[Training]:
+    """The reported runs of all methods whose learning rate is known.
+
+    Args:
+        comparison: what is compared.
+        over: names of the steps that were done now or have failed; where it is given, a sweep must
+            have come to its end.
+    """
+    chosen = {}
+    for task, method in comparison.pairs:
+        sweep = _sweep_of(comparison, task, comparison.owner(method))
+        waits = over is not None and any(
+            step.name not in over and not step.is_done()
+            for run in sweep
+            for step in run.evaluations
+        )
+        chosen[task.name, method.name] = None if waits else learning_rate(comparison, task, method)
+    runs = possible_runs(comparison)
+    return [run for run in runs if run.learning_rate == chosen[run.task.name, run.method.name]]
 
 
 def learning_rate(comparison: Comparison, task: TaskRow, method: MethodRow) -> float | None:
     """The learning rate of a method on a task; None where its sweep is not done or failed."""
-    given = comparison.given_rate(task, method)
-    if given is not None:
-        return given
-    if method.learning_rate_of is not None:
-        return learning_rate(comparison, task, comparison.methods[method.learning_rate_of])
+    rates = comparison.rates(task, method)
+    if len(rates) == 1:
+        return rates[0]
     scores = validation_scores(comparison, task, method)
     # Of equal scores the smaller learning rate is the safer one.
     return min(scores, key=lambda rate: (-scores[rate], rate)) if scores else None
 
 
-def possible_rates(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[float]:
-    """The learning rates of which a method may get one on a task."""
-    owner = comparison.methods[method.learning_rate_of or method.name]
-    given = comparison.given_rate(task, owner)
-    return list(map(float, comparison.sweep.learning_rates)) if given is None else [given]
+def validation_scores(
+    comparison: Comparison, task: TaskRow, method: MethodRow
+) -> dict[float, float]:
+    """Mean Avg@k on the validation splits by learning rate, as far as it was evaluated."""
+    scores: dict[float, list[float]] = {}
+    for run in _sweep_of(comparison, task, comparison.owner(method)):
+        if all(step.is_done() for step in run.evaluations):
+            found = [avg_at_k(kept_records(step.records).rewards_PK) for step in run.evaluations]
+            scores.setdefault(run.learning_rate, []).append(sum(found) / len(found))
+    return {rate: sum(values) / len(values) for rate, values in scores.items()}
 
 
-def main_runs(comparison: Comparison) -> list[TrainingRun]:
-    """The reported runs of all methods whose learning rate is known."""
-    runs = []
-    for task in comparison.tasks.values():
-        for method in comparison.methods.values():
-            rate = learning_rate(comparison, task, method) if method.is_run_on(task) else None
-            if rate is not None:
-                runs += [TrainingRun(comparison, task, method, s, rate) for s in method.seed_list]
-    return runs
+def _sweep_of(comparison: Comparison, task: TaskRow, method: MethodRow) -> list[Training]:
+    swept = method.learning_rate_of is None and len(comparison.rates(task, method)) > 1
+    return [
+        Training(comparison, task, method, seed, rate, task.validation)
+        for rate in (comparison.sweep.learning_rates if swept else ())
+        for seed in comparison.sweep.seeds
+    ]
 
 
-def refuse_others(comparison: Comparison) -> None:
-    """Refuse what is in the folder but was made otherwise than is asked for now.
-
-    All that may become part of the comparison counts, whichever learning rates are chosen.
-
-    Raises:
-        ValueError: naming what differs, both values and the cure.
-    """
-    for name, options in comparison.models.items():
-        refuse_other_model(name, Path(model_path(comparison, name)), options)
-    steps = base_steps(comparison)
-    for run in sweep_runs(comparison):
-        run.refuse_others()
-        steps += run.evaluations(run.task.validation.items())
-    for run in _possible_runs(comparison):
-        run.refuse_others()
-        steps += run.evaluations(run.task.splits.items())
-    for step in steps:
-        if step.asked is not None:
-            step.asked.refuse_others()
-
-
-def _possible_runs(comparison: Comparison) -> Iterator[TrainingRun]:
-    for task in comparison.tasks.values():
-        for method in filter(lambda row: row.is_run_on(task), comparison.methods.values()):
-            for rate in possible_rates(comparison, task, method):
-                for seed in method.seed_list:
-                    yield TrainingRun(comparison, task, method, seed, rate)
-
-
-def sweep_steps(comparison: Comparison) -> list[Step]:
-    """Training and validation of the runs that choose learning rates."""
-    return _steps((run, run.task.validation) for run in sweep_runs(comparison))
-
-
-def main_steps(comparison: Comparison, settled: set[str]) -> list[Step]:
-    """Training and evaluation of the reported runs whose sweep is settled.
-
-    Args:
-        comparison: what is compared.
-        settled: names of the steps that are done or have failed.
-    """
-    unsettled = {
-        (run.task.name, run.method.name)
-        for run in sweep_runs(comparison)
-        for step in run.evaluations(run.task.validation.items())
-        if step.name not in settled and not step.is_done()
-    }
-    runs = (
-        run
-        for run in main_runs(comparison)
-        if (run.task.name, run.method.learning_rate_of or run.method.name) not in unsettled
-    )
-    return _steps((run, run.task.splits) for run in runs)
-
-
-def _steps(runs: Iterable[tuple[TrainingRun, dict[str, int | None]]]) -> list[Step]:
-    steps = []
-    for run, splits in runs:
-        run.write_config()
-        steps += [run.training(), *run.evaluations(splits.items())]
+def _with_evaluations(runs: Iterable[Training]) -> list[Training | Evaluation]:
+    steps: list[Training | Evaluation] = []
+    for run in runs:
+        steps += [run, *run.evaluations]
     return steps
-
-
-def _builds(comparison: Comparison, config: dict[str, Any]) -> tuple[str, ...]:
-    folder = comparison.folder / "models"
-    paths = {str(folder / name): name for name in comparison.models}
-    used = (config.get(key) for key in ("model", "teacher_model"))
-    return tuple(f"build {paths[path]}" for path in used if path in paths)

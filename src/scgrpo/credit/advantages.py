@@ -10,11 +10,19 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from scgrpo.config import Method
 from scgrpo.credit.use import Passes
-from scgrpo.method import diversity_advantage, diversity_score, token_returns, whiten
-from scgrpo.rollouts import Batch, Metrics, StepContext, total_reward, written_tokens
+from scgrpo.method import (
+    credit_weight,
+    diversity_advantage,
+    diversity_score,
+    group_advantage,
+    token_returns,
+    whiten,
+)
+from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
 from scgrpo.teachers.teacher import References
-from scgrpo.world import gather_padded
+from scgrpo.world import UnevenVectors, gather_padded
 
 Advantages = tuple[Tensor, Metrics]
 """`(B)` or `(B, T)`, and what is to be logged."""
@@ -43,15 +51,12 @@ class Whitened:
     reward_kl: float
     """Coefficient of that KL."""
     discount: float
-    reward_weights: Tensor
-    """`(F)` weights of the reward functions."""
     sampling_logps: Callable[[Batch], Tensor]
     """Log-probs `(B, T)` of the policy that sampled."""
 
     def __call__(self, batch: Batch, step: StepContext) -> Advantages:
         written_BT = written_tokens(batch)
-        rewards = total_reward(step.rollouts.reward_per_func, self.reward_weights)
-        reward_B = rewards[step.local]
+        reward_B = step.total_NG.flatten()[step.local].to(written_BT.device)
         kl_BT = torch.zeros(written_BT.shape, device=written_BT.device)
         if self.reward_kl > 0:
             kl_BT = self.sampling_logps(batch) - batch["ref_per_token_logps"]
@@ -73,9 +78,13 @@ def diversity(
     batch: Batch,
     step: StepContext,
     references: References,
-    alpha: float,
+    method: Method,
+    threshold: Callable[[Tensor], Tensor],
 ) -> Advantages:
-    """The advantages, those of unsolved groups replaced by that of section 4.
+    """The advantages, replaced in unsolved groups of which GRPO has nothing to say (section 4).
+
+    The scores of a group are compared with each other, so that they share one c: that of the active
+    tokens of this generation batch. Where it is one optimizer step, the weights have the same.
 
     Args:
         advantage: `(B)` or `(B, T)` what the reward says.
@@ -83,25 +92,33 @@ def diversity(
         batch: TRL's tensors.
         step: the generation batch.
         references: what was shown, and which groups are unsolved.
-        alpha: scale of the pseudo-advantage.
+        method: scale of the pseudo-advantage, and which groups have it.
+        threshold: from D of active tokens `(M_all)` to c.
     """
     scored_B, sign_N = passes.scored_B, references.diversity_sign
-    if scored_B is None or sign_N is None or not bool(sign_N.any()):
+    if scored_B is None or sign_N is None:
+        return advantage, {}
+    if method.diversity_replaces == "zero":
+        sign_N = sign_N * ~group_advantage(step.total_NG).any(1)
+    if not bool(sign_N.any()):
         return advantage, {}
     device = scored_B.device
     length_B = torch.tensor([r[0].written if r else 0 for r in references.shown], device=device)
-    score_B = diversity_score(passes.columns["kl"], written_tokens(batch), length_B)
+    kl_BT = passes.columns["kl"]
+    kl_M = kl_BT[passes.columns["credit_active"]]
+    c = threshold(UnevenVectors(step.world, kl_M.numel()).gather(kl_M))
+    score_B = diversity_score(credit_weight(kl_BT, c), written_tokens(batch), length_B)
     score_NG = step.world.gather(score_B).view_as(step.reward_NG)
     scored_NG = step.world.gather(scored_B).view_as(step.reward_NG)
     sign_N1 = sign_N.to(device)[:, None]
-    diversity_NG = sign_N1 * diversity_advantage(score_NG, scored_NG, alpha)
-    unsolved_NG = (sign_N1 != 0).expand_as(score_NG)
-    diversity_B, unsolved_B = (x.flatten()[step.local] for x in (diversity_NG, unsolved_NG))
+    diversity_NG = sign_N1 * diversity_advantage(score_NG, scored_NG, method.diversity_alpha)
+    replaced_NG = (sign_N1 != 0).expand_as(score_NG)
+    diversity_B, replaced_B = (x.flatten()[step.local] for x in (diversity_NG, replaced_NG))
     if advantage.dim() == 2:
-        diversity_B, unsolved_B = diversity_B[:, None], unsolved_B[:, None]
-    scores = score_NG[scored_NG & unsolved_NG]
+        diversity_B, replaced_B = diversity_B[:, None], replaced_B[:, None]
+    scores = score_NG[scored_NG & replaced_NG]
     logged = {"credit/diversity_std": scores.std().item() if scores.numel() > 1 else 0.0}
-    return torch.where(unsolved_B, diversity_B, advantage), logged
+    return torch.where(replaced_B, diversity_B, advantage), logged
 
 
 def per_token(advantage: Tensor, like: Tensor) -> Tensor:

@@ -39,8 +39,6 @@ class Host:
     models: ModelHost
     aggregation: Aggregation
     """Of the loss to which a term may be added."""
-    reward_weights: Tensor
-    """`(F)` weights of the reward functions."""
     sampling_logps: Callable[[Batch], Tensor]
     """Log-probs `(B, T)` of the policy that sampled a batch, in nats."""
     autocast: Callable[[], AbstractContextManager[Any]]
@@ -50,6 +48,7 @@ class Host:
     """Longest teacher sequence in tokens."""
     chat_template: str | None = None
     template_options: dict[str, Any] = field(default_factory=dict)
+    reference_thinking: str = "template"
     score_tokens: int = 16384
     prompts_are_given: bool = False
     """Whether somebody else than the chat template may make the student's prompts."""
@@ -85,6 +84,7 @@ def _prompts(host: Host) -> TeacherPrompts:
         max_length=host.max_length,
         chat_template=host.chat_template,
         template_options=host.template_options,
+        reference_thinking=host.reference_thinking,
         ids_are_given=host.prompts_are_given,
     )
 
@@ -99,6 +99,8 @@ def _models(host: Host) -> tuple[Policy, PolicyHeads]:
         host.temperature,
         method.divergence,
         method.divergence_beta,
+        method.divergence_clip,
+        method.divergence_clip_of,
     )
     return teacher, heads
 
@@ -124,8 +126,7 @@ def _distillation_loss(host: Host) -> DistillationLoss:
 
 
 def _whitened(host: Host) -> Whitened:
-    method = host.method
-    return Whitened(method.reward_kl, method.discount, host.reward_weights, host.sampling_logps)
+    return Whitened(host.method.reward_kl, host.method.discount, host.sampling_logps)
 
 
 ADVANTAGES: dict[str, Callable[[Host], Estimator]] = {

@@ -79,7 +79,7 @@ class Credit:
         prompts = self.teacher.prompts(step, references)
         passes = self.use.passes(batch, step, references, prompts)
         advantage, spread = diversity(
-            advantage, passes, batch, step, references, self.method.diversity_alpha
+            advantage, passes, batch, step, references, self.method, self.use.threshold
         )
         columns = {
             **passes.columns,

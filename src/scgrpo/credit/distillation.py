@@ -10,7 +10,7 @@ Shapes: B rollouts of a micro-batch, T tokens, M tokens that have a teacher, H h
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from scgrpo.config import Method
 from scgrpo.credit.aggregation import Aggregation
 from scgrpo.credit.scoring import Heads, Seconds, timed
 from scgrpo.credit.use import Loss, NoUse, Passes, Update
-from scgrpo.method import clipped_divergence, warmed
+from scgrpo.method import warmed
 from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
 from scgrpo.teachers.policy import Policy, captured_hidden_states, evaluation_mode
 from scgrpo.teachers.teacher import References, ShownPrompts
@@ -62,15 +62,15 @@ class DistillationLoss(NoUse):
         with timed(seconds, "teacher_pass"):
             teacher_MH = self._teacher_states(micro_batch)
 
-        def divergence(student_hidden: Tensor) -> Tensor:
+        def divergence(student_hidden: Tensor) -> tuple[Tensor, Tensor]:
             predicting = student_hidden[:, -active_BT.shape[1] - 1 : -1]
-            return self.heads.divergence(teacher_MH, predicting[active_BT])
+            return self.heads.clipped_divergence(teacher_MH, predicting[active_BT])
 
         with _inside_forward(self.student, divergence) as found:
             loss = surrogate()
-        divergence_M = found[-1]
-        clipped_BT = torch.zeros(active_BT.shape, device=divergence_M.device)
-        clipped_BT[active_BT] = clipped_divergence(divergence_M, method.divergence_clip)
+        clipped_M, whole_M = found[-1]
+        clipped_BT = torch.zeros(active_BT.shape, device=clipped_M.device)
+        clipped_BT[active_BT] = clipped_M
         coefficient = warmed(
             method.loss_coefficient,
             method.loss_coefficient_start,
@@ -78,7 +78,7 @@ class DistillationLoss(NoUse):
             method.loss_warmup_steps,
         )
         term = self.aggregate(clipped_BT, micro_batch, update)
-        logged = self._logged(divergence_M.detach()) | {"distill/coefficient": coefficient}
+        logged = self._logged(clipped_M.detach(), whole_M) | {"distill/coefficient": coefficient}
         return Loss(loss + coefficient * term, logged, seconds)
 
     def _teacher_states(self, micro_batch: Batch) -> Tensor:
@@ -97,11 +97,9 @@ class DistillationLoss(NoUse):
         mask = torch.cat(chosen) if chosen else torch.zeros(1, dtype=torch.bool)
         return hidden[mask.to(hidden.device)]
 
-    def _logged(self, divergence_M: Tensor) -> Metrics:
-        clip = self.method.divergence_clip
-        above = divergence_M > clip if clip is not None else torch.zeros_like(divergence_M)
-        sums = torch.stack([divergence_M.sum(), above.float().sum()])
-        counted = torch.cat([sums, sums.new_tensor([float(divergence_M.numel())])])
+    def _logged(self, clipped_M: Tensor, whole_M: Tensor) -> Metrics:
+        sums = torch.stack([whole_M.sum(), (clipped_M < whole_M).float().sum()])
+        counted = torch.cat([sums, sums.new_tensor([float(whole_M.numel())])])
         total, clipped, tokens = self.world.sum(counted).tolist()
         return {
             "distill/divergence": total / max(tokens, 1),
@@ -110,10 +108,13 @@ class DistillationLoss(NoUse):
         }
 
 
+Found = TypeVar("Found")
+
+
 @contextmanager
-def _inside_forward(policy: Policy, compute: Callable[[Tensor], Tensor]) -> Iterator[list[Tensor]]:
+def _inside_forward(policy: Policy, compute: Callable[[Tensor], Found]) -> Iterator[list[Found]]:
     """Collect what `compute` makes of the last hidden states of each forward of the policy."""
-    results: list[Tensor] = []
+    results: list[Found] = []
     with captured_hidden_states(policy.backbone) as states:
         handle = policy.module.register_forward_hook(
             lambda *call: results.append(compute(states[-1]))

@@ -1,13 +1,15 @@
 """The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.functional import linear
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
@@ -16,8 +18,11 @@ from scgrpo.method import (
     chunked_divergence,
     chunked_statistics,
     chunked_top_tokens,
+    clipped_divergence,
+    entry_clipped,
 )
 from scgrpo.method.chunked import Head
+from scgrpo.method.divergence import summed
 
 
 @dataclass(frozen=True)
@@ -27,18 +32,52 @@ class PolicyHeads:
     The gradient flows to the student's hidden states and head, where gradients are on.
     """
 
-    student: nn.Module
-    teacher: nn.Module
+    student: "nn.Module | WholeHead"
+    teacher: "nn.Module | WholeHead"
     """The student itself where both are the same weights."""
     temperature: float
     kind: str = "forward"
     beta: float = 0.5
+    clip: float | None = None
+    """Largest divergence in a loss, in nats; None for no clipping."""
+    clip_of: str = "entry"
+    """What is clipped: the part of each vocabulary `entry`, or the sum of a `token`."""
     top_k: int = 5
+
+    def gathered(self) -> "PolicyHeads":
+        """The same heads, whole on each process, to be asked without gradient.
+
+        Where the models are sharded this is what the processes do together: all of them call it,
+        and each may then ask as often as it likes.
+        """
+        student = WholeHead.of(self.student)
+        teacher = student if self.teacher is self.student else WholeHead.of(self.teacher)
+        return replace(self, student=student, teacher=teacher)
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
-        if student_hidden.is_cuda:
+        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again.
+        if student_hidden.is_cuda or is_deepspeed_zero3_enabled():
             return self._by_kernel(teacher_hidden, student_hidden)
+        return self._by_chunks(teacher_hidden, student_hidden, summed)
+
+    def clipped_divergence(
+        self, teacher_hidden: Tensor, student_hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Divergence of each row `(M, H)` as it enters a loss, and before it was clipped.
+
+        Both are `(M)` float32, in nats.
+        """
+        if self.clip is not None and self.clip_of == "entry":  # which TRL's kernel cannot do
+            clip = partial(entry_clipped, clip=self.clip)
+            clipped, whole = self._by_chunks(teacher_hidden, student_hidden, clip).unbind(-1)
+            return clipped, whole.detach()
+        whole = self.divergence(teacher_hidden, student_hidden)
+        return clipped_divergence(whole, self.clip), whole.detach()
+
+    def _by_chunks(
+        self, teacher_hidden: Tensor, student_hidden: Tensor, reduce: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         with _head(self.teacher) as teacher_head, _head(self.student) as student_head:
             return chunked_divergence(
                 teacher_hidden,
@@ -48,18 +87,19 @@ class PolicyHeads:
                 self.kind,
                 beta=self.beta,
                 temperature=self.temperature,
+                reduce=reduce,
             )
 
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
         with _weights(self.student) as own, _weights(self.teacher) as others:
-            detached = [None if x is None else x.detach() for x in (teacher_hidden, *others)]
 
             def towards(beta: float) -> Tensor:
                 divergence, _ = ChunkedDivergenceFunction.apply(
                     student_hidden,
                     *own,
-                    *detached,
+                    teacher_hidden,
+                    *others,
                     beta,
                     self.temperature,
                     student.scale,
@@ -116,11 +156,41 @@ class LogitTransform:
         return scaled if self.softcap is None else self.softcap * (scaled / self.softcap).tanh()
 
 
+@dataclass(frozen=True)
+class WholeHead:
+    """An output head whose weights do not go when its model goes on."""
+
+    config: Any
+    """Of the model."""
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, model: Any) -> "WholeHead":
+        """The head of a model as it is now; a copy where the model is sharded."""
+        with _weights(model) as (weight, bias):
+            return cls(model.config, _kept(weight), None if bias is None else _kept(bias))
+
+    def get_output_embeddings(self) -> "WholeHead":
+        return self
+
+
+def _kept(weight: Tensor) -> Tensor:
+    if not hasattr(weight, "ds_status"):
+        return weight.detach()
+    kept = weight.detach().clone()
+    kept.ds_status = weight.ds_status  # type: ignore[attr-defined] -- TRL asks whether it is there
+    return kept
+
+
 @contextmanager
 def _head(model: Any) -> Iterator[Head]:
     """The output head as a function of hidden states."""
     transform = LogitTransform.of(model)
     with _weights(model) as (weight, bias):
+        if is_deepspeed_zero3_enabled():
+            # ZeRO-3 lets go of the head before the backward, in which chunks are computed again.
+            weight, bias = weight.clone(), None if bias is None else bias.clone()
 
         def head(hidden: Tensor) -> Tensor:
             own_bias = None if bias is None else bias.to(hidden.dtype)

@@ -6,7 +6,7 @@ Shapes: R teachers of a completion, T tokens of it, M of several, H hidden size,
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -55,8 +55,18 @@ class Score:
 class Heads(Protocol):
     """What is needed of the output heads, applied to hidden states `(M, H)`."""
 
+    def gathered(self) -> "Heads":
+        """The heads whole on each process; all processes call it, whatever they have to ask."""
+        ...
+
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """KL(teacher || student) of each row, `(M)` nats."""
+        ...
+
+    def clipped_divergence(
+        self, teacher_hidden: Tensor, student_hidden: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Divergence of each row as it enters a loss, and before it was clipped, `(M)` nats."""
         ...
 
     def disagreement(self, teacher_hidden: Tensor) -> Tensor:
@@ -95,25 +105,46 @@ class Scorer:
         Returns:
             One score per request, in the order of the requests, and the seconds of both passes.
         """
-        scores: dict[int, Score] = {}
         seconds = {"student_pass": 0.0, "teacher_pass": 0.0}
         batches = list(_micro_batches(requests, self.max_tokens))
-        student = sum(_needs_student(requests, batch) for batch in batches)
+        student_passes = self._student_passes(requests, batches)
+        scorer = replace(self, heads=self.heads.gathered())
+        scores: dict[int, Score] = {}
         with evaluation_mode(self.student.wrapped()), evaluation_mode(self.teacher.wrapped()):
-            for batch in batches:
-                chosen = [requests[i] for i in batch]
-                scores |= zip(batch, self._score_batch(chosen, seconds), strict=True)
-            # A process with less to score makes empty passes, in the same order as the others.
-            student_left = self.world.largest(student) - student
-            for left in range(self.world.largest(len(batches)) - len(batches)):
-                if left < student_left:
-                    self.student.hidden_states([[0]], [[0]])
-                self.teacher.hidden_states([[0]], [[0]])
+            for place, student_pass in enumerate(student_passes):
+                if place >= len(batches):
+                    self._empty_passes(student_pass)
+                    continue
+                chosen = [requests[i] for i in batches[place]]
+                found = scorer._score_batch(chosen, student_pass, seconds)
+                scores |= zip(batches[place], found, strict=True)
         return [scores[i] for i in range(len(requests))], seconds
 
-    def _score_batch(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[Score]:
+    def _student_passes(
+        self, requests: Sequence[ScoreRequest], batches: Sequence[Sequence[int]]
+    ) -> list[bool]:
+        """For each micro-batch of the busiest process, whether the student reads it anywhere.
+
+        A sharded model needs all processes for each pass, so all make the same passes in the same
+        order; what else the processes ask of each other comes before the first and after the last.
+        """
+        count = self.world.largest(len(batches))
+        own = torch.zeros(count, dtype=torch.bool, device=self.world.device)
+        for place, batch in enumerate(batches):
+            own[place] = any(requests[i].student_hidden is None for i in batch)
+        return self.world.gather(own).view(-1, count).any(0).tolist() if count else []
+
+    def _empty_passes(self, student_pass: bool) -> None:
+        """What a process with less to score does while others score."""
+        if student_pass:
+            self.student.hidden_states([[0]], [[0]])
+        self.teacher.hidden_states([[0]], [[0]])
+
+    def _score_batch(
+        self, requests: Sequence[ScoreRequest], student_pass: bool, seconds: Seconds
+    ) -> list[Score]:
         lengths = [len(r.completion) for r in requests]
-        student = self._student_states(requests, seconds)
+        student = self._student_states(requests, student_pass, seconds)
         with timed(seconds, "teacher_pass"):
             rows, hidden = self._teacher_states(requests)
             kl = self.heads.divergence(hidden, torch.cat([student[row] for row in rows]))
@@ -128,10 +159,11 @@ class Scorer:
             for row, request in enumerate(requests)
         ]
 
-    def _student_states(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[Tensor]:
-        known = [r.student_hidden for r in requests if r.student_hidden is not None]
-        if len(known) == len(requests):
-            return known
+    def _student_states(
+        self, requests: Sequence[ScoreRequest], student_pass: bool, seconds: Seconds
+    ) -> list[Tensor]:
+        if not student_pass:
+            return [r.student_hidden for r in requests if r.student_hidden is not None]
         with timed(seconds, "student_pass"):
             hidden = self.student.hidden_states(
                 [r.student_prompt for r in requests], [r.completion for r in requests]
@@ -175,10 +207,6 @@ def timed(seconds: Seconds, name: str) -> Iterator[None]:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-def _needs_student(requests: Sequence[ScoreRequest], batch: Sequence[int]) -> bool:
-    return any(requests[i].student_hidden is None for i in batch)
 
 
 def _micro_batches(requests: Sequence[ScoreRequest], max_tokens: int) -> Iterator[list[int]]:

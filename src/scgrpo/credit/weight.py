@@ -134,7 +134,7 @@ def _request(step: StepContext, row: int, teacher_prompts: Sequence[list[int]]) 
         teacher_prompts=teacher_prompts,
         completion=completion,
         student_hidden=None if hidden is None else hidden[row, : len(completion)],
-        want_top_tokens=row in step.inspected,
+        want_top_tokens=step.local.start + row < step.inspected,
     )
 
 

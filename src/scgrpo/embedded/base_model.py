@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
-from scgrpo.tasks.lookup import corpus as lookup
-from scgrpo.tasks.lookup import tokenizer as lookup_tokenizer
+from scgrpo.embedded.lookup import corpus as lookup
+from scgrpo.embedded.lookup import tokenizer as lookup_tokenizer
+from scgrpo.embedded.request import BaseRequest
+from scgrpo.embedded.synthetic import corpus as synthetic
+from scgrpo.embedded.synthetic import tokenizer as synthetic_tokenizer
+from scgrpo.files import write_atomically
+from scgrpo.mistakes import ConfigError, require_ranges
 from scgrpo.tasks.lookup.task import LookupOptions
-from scgrpo.tasks.synthetic import corpus as synthetic
-from scgrpo.tasks.synthetic import tokenizer as synthetic_tokenizer
 from scgrpo.tasks.synthetic.task import SyntheticOptions
 
-BATCH = 64
+BATCH, HEADS = 64, 4
 CLEAN_SHARE = 0.6
 """Share of the steps on solutions without errors and wording, which teach addition quickly."""
 POOL = 8
@@ -74,16 +77,48 @@ SUBJECTS = {
 """Tasks for which there is a corpus."""
 
 
+def dials(request: BaseRequest) -> tuple[Any, Any]:
+    """Options of the task and of its corpus.
+
+    Raises:
+        ConfigError: for a task without a corpus, an option that it does not have, a number out of
+            its range, or a width that cannot be.
+    """
+    require_ranges(request)
+    if request.task not in SUBJECTS:
+        raise ConfigError(
+            f"--task is {request.task!r}; a base can be built for {' or '.join(SUBJECTS)}."
+        )
+    if request.width % (2 * HEADS):
+        raise ConfigError(
+            f"--width is {request.width}; it must be a multiple of {2 * HEADS} ({HEADS} heads of "
+            "even size)."
+        )
+    subject = SUBJECTS[request.task]
+    return (
+        _options(subject.options, "task-options", request.task_options),
+        _options(subject.corpus, "corpus-options", request.corpus_options),
+    )
+
+
+def _options(kind: type[Any], option: str, values: dict[str, Any]) -> Any:
+    try:
+        return kind(**values)
+    except TypeError:
+        known = ", ".join(spec.name for spec in fields(kind))
+        raise ConfigError(f"--{option} is {values}; it may set {known}.") from None
+
+
 def build_base(
     output: Path,
     options: Any = None,
     corpus: Any = None,
     *,
-    task: str = "synthetic",
+    task: str = BaseRequest.task,
     steps: int | None = None,
-    seed: int = 0,
-    width: int = 96,
-    layers: int = 3,
+    seed: int = BaseRequest.seed,
+    width: int = BaseRequest.width,
+    layers: int = BaseRequest.layers,
     progress: Progress | None = None,
 ) -> Path:
     """Train a base from scratch; the same arguments on the same machine give the same weights.
@@ -139,20 +174,19 @@ def build_base(
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
     recipe = {"name": task, "task": asdict(options), "corpus": asdict(corpus), "training": made}
-    (output / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n")
+    write_atomically(output / "recipe.json", json.dumps(recipe, indent=2) + "\n")
     return output
 
 
 def _new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Qwen3ForCausalLM:
-    heads = 4
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=3 * width,
         num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        head_dim=width // heads,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS,
+        head_dim=width // HEADS,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from scgrpo.evaluation.engines.base import Prompt
+from scgrpo.evaluation.engines import ENGINES
+from scgrpo.evaluation.engines.base import Prompt, Sampling
 from scgrpo.evaluation.records import Record
 from scgrpo.evaluation.store import Key
 from scgrpo.tasks.episodes import EpisodeTask
@@ -20,8 +21,8 @@ class Settings:
     seed: int
     temperature: float
     max_new_tokens: int
-    top_p: float = 1.0
-    engine: str = "transformers"
+    top_p: float = Sampling.top_p
+    engine: str = ENGINES[0]
     model: str = ""
     step: int = 0
     fingerprint: str | None = None
@@ -51,19 +52,28 @@ class Settings:
         """Refuse a record of the same split that was drawn with other settings.
 
         Raises:
-            ValueError: naming the setting and both values.
+            ValueError: naming each setting that differs, and both values.
         """
         if record["split"] != self.split:
             return
-        wanted = self.record()
-        for spec in fields(self):
-            values = record.get(spec.name), wanted.get(spec.name)
-            if values[0] != values[1]:
-                found, asked = ("none" if value is None else repr(value) for value in values)
-                raise ValueError(
-                    f"{place} holds samples with {spec.name} {found}, not {asked}; choose another "
-                    "output, or delete it."
-                )
+        wanted, names = self.record(), [spec.name for spec in fields(self)]
+        if self.engine == "vllm":
+            names.remove("engine_options")  # of the machine, and noted only
+        pairs = {name: (record.get(name), wanted.get(name)) for name in names}
+        changed = [
+            f"{name} {_said(found)}, not {_said(asked)}"
+            for name, (found, asked) in pairs.items()
+            if found != asked
+        ]
+        if changed:
+            raise ValueError(
+                f"{place} holds samples with {', and '.join(changed)}; choose another output, or "
+                "delete it."
+            )
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else repr(value)
 
 
 @dataclass(frozen=True)

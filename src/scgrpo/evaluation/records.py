@@ -1,26 +1,46 @@
 """Evaluation records: one row a sample, kept as JSON lines, complete or marked partial."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.metrics import Rewards, _matrix
+from scgrpo.files import Line, jsonl_lines, tell_broken
 
 Record = dict[str, Any]
 COLUMNS = ("split", "problem_id", "sample", "reward")
 
 
 def read_records(path: Path) -> list[Record]:
-    """Records of a JSON lines file.
+    """Records of a JSON lines file; a broken line is left out, and said.
 
     Raises:
-        ValueError: for a missing file, or a line that is no record.
+        ValueError: for a missing file, or one of something else.
     """
     if not path.is_file():
         raise ValueError(f"there are no evaluation records at {path}; check the path.")
-    with path.open("rb") as file:
-        return [parse_line(line, path, n) for n, line in enumerate(file, start=1) if line.strip()]
+    return [record for _, record in whole_records(path)]
+
+
+def whole_records(path: Path) -> Iterator[tuple[Line, Record]]:
+    """Records of a JSON lines file and where they stand; broken lines are left out, and said.
+
+    Raises:
+        ValueError: for a JSON object that is no record, or a file of broken lines alone: something
+            else was written there.
+    """
+    broken: list[int] = []
+    found = False
+    for line in jsonl_lines(path):
+        if line.row is None:
+            broken.append(line.number)
+        else:
+            yield line, record_of(line, path)
+            found = True
+    if broken and not found:
+        raise ValueError(f"line {broken[0]} of {path} is no JSON object; delete it, or the file.")
+    tell_broken(path, broken)
 
 
 def reward_matrix(records: Iterable[Record]) -> tuple[list[str], Rewards]:
@@ -60,19 +80,14 @@ def encode_record(record: Record) -> bytes:
     return (json.dumps(record, ensure_ascii=False) + "\n").encode(errors="replace")
 
 
-def parse_line(line: bytes, path: Path, number: int) -> Record:
-    """The record of one line.
+def record_of(line: Line, path: Path) -> Record:
+    """The record of a line that is a JSON object.
 
     Raises:
-        ValueError: for a line that is no record, by the file and the number of the line.
+        ValueError: for one that is no record, by the file and the number of the line.
     """
-    try:
-        record: Record = json.loads(line.decode(errors="replace"))
-        missing = [name for name in COLUMNS if name not in record]
-    except (ValueError, TypeError):
-        raise ValueError(
-            f"line {number} of {path} is no JSON object; delete it, or the file."
-        ) from None
+    assert line.row is not None
+    missing = [name for name in COLUMNS if name not in line.row]
     if missing:
-        raise ValueError(f"line {number} of {path} lacks {', '.join(missing)}; delete it.")
-    return record
+        raise ValueError(f"line {line.number} of {path} lacks {', '.join(missing)}; delete it.")
+    return line.row

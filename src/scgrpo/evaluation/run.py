@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.engines.base import (
+    BATCH_TOKENS,
     Completion,
     Engine,
     EngineError,
@@ -34,10 +35,10 @@ def evaluate(
     task_or_rows: Any,
     *,
     k: int = 8,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
+    temperature: float = Sampling.temperature,
+    top_p: float = Sampling.top_p,
     max_new_tokens: int = 256,
-    batch_tokens: int = 16384,
+    batch_tokens: int = BATCH_TOKENS,
     seed: int = 0,
     split: str = "heldout",
     verify: Verify | None = None,

@@ -54,7 +54,17 @@ def seeded_difference(
 
     Returns:
         Difference, lower and upper end.
+
+    Raises:
+        ValueError: for unequal numbers of problems or samples, which cannot be paired.
     """
+    shapes = sorted({matrix.shape for matrix in (*first, *second)})
+    if len(shapes) > 1:
+        said = " and ".join(f"{problems} x {k}" for problems, k in shapes)
+        raise ValueError(
+            f"the runs have unequal numbers of problems x samples ({said}), so their difference "
+            "cannot be paired; evaluate all of them alike."
+        )
     one_SP, two_SP = problem_scores(first, statistic), problem_scores(second, statistic)
     draw_RP = resampled_problems(one_SP.shape[1], resamples=RESAMPLES, seed=0)
     ones = _of_problems(_seed_means(one_SP, len(draw_RP), seed=1), draw_RP)

@@ -2,16 +2,14 @@
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from scgrpo.evaluation.records import Record, encode_record, parse_line
-
-try:
-    import fcntl
-except ImportError:  # no POSIX system: nobody is kept from writing the same file twice
-    fcntl = None  # type: ignore[assignment]
+from scgrpo.evaluation.records import Record, encode_record, whole_records
+from scgrpo.files import jsonl_lines, write_atomically
+from scgrpo.locks import Lock
 
 Key = tuple[str, str, int]
 SCORE = ("step", "split", "problem_id", "sample", "reward", "tokens", "finish_reason", "turns")
@@ -90,13 +88,17 @@ class FileStore:
         self.scores: dict[Key, Record] = {}
         self._places: dict[Key, tuple[Path, int, int]] = {}
         self._appending: IO[bytes] | None = None
-        if self.path.exists():
-            self._scan(self.path, visit)
+        self._lock: Lock | None = self._locked()
         self.interrupted = self.partial.exists()
-        if self.interrupted:
-            self._open()
-            whole = self._scan(self.partial, visit, cut_ending=True)
-            os.truncate(self.partial, whole)
+        try:
+            if self.path.exists():
+                self._scan(self.path, visit)
+            if self.interrupted:
+                _drop_cut_line(self.partial)
+                self._scan(self.partial, visit)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, records: Iterable[Record]) -> None:
         file = self._open()
@@ -111,17 +113,16 @@ class FileStore:
 
     def finish(self, keys: Iterable[Key]) -> None:
         """Put all rows under the final name at once."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         ordered = list(keys)
         places: dict[Key, tuple[Path, int, int]] = {}
-        with scratch.open("wb") as file:
-            for key, line in zip(ordered, self._lines(ordered), strict=True):
-                places[key] = self.path, file.tell(), len(line)
-                file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(self.path)
+
+        def write(scratch: Path) -> None:
+            with scratch.open("wb") as file:
+                for key, line in zip(ordered, self._lines(ordered), strict=True):
+                    places[key] = self.path, file.tell(), len(line)
+                    file.write(line)
+
+        write_atomically(self.path, write)
         self._places = places
         self.partial.unlink(missing_ok=True)
         self.close()
@@ -134,29 +135,24 @@ class FileStore:
         if self._appending is not None:
             self._appending.close()
             self._appending = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _locked(self) -> Lock:
+        return Lock(self.path.with_name(self.path.name + ".lock"), f"evaluating into {self.path}")
 
     def _open(self) -> IO[bytes]:
         if self._appending is None:
             self.partial.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or self._locked()
             self._appending = self.partial.open("ab")
-            _lock(self._appending, self.path)
         return self._appending
 
-    def _scan(
-        self, path: Path, visit: Callable[[Record], None], *, cut_ending: bool = False
-    ) -> int:
-        """Learn what a file holds; the bytes up to the end of its last whole row."""
-        place = 0
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if cut_ending and not line.endswith(b"\n"):
-                    break
-                if line.strip():
-                    record = parse_line(line, path, number)
-                    visit(record)
-                    self._remember(record, path, place, len(line))
-                place += len(line)
-        return place
+    def _scan(self, path: Path, visit: Callable[[Record], None]) -> None:
+        for line, record in whole_records(path):
+            visit(record)
+            self._remember(record, path, line.place, len(line.raw))
 
     def _remember(self, record: Record, path: Path, place: int, length: int) -> None:
         key = key_of(record)
@@ -178,13 +174,8 @@ class FileStore:
                 file.close()
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise OSError(
-            f"another process is evaluating into {path} now; wait for it, or choose another output."
-        ) from None
+def _drop_cut_line(path: Path) -> None:
+    """Take away a last line that a crash cut, so that rows can be appended."""
+    last = next(iter(deque(jsonl_lines(path), maxlen=1)), None)
+    if last is not None and not last.raw.endswith(b"\n"):
+        os.truncate(path, last.place)

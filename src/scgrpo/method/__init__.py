@@ -14,6 +14,7 @@ from scgrpo.method.chunked import chunked_divergence as chunked_divergence
 from scgrpo.method.chunked import chunked_statistics as chunked_statistics
 from scgrpo.method.chunked import chunked_top_tokens as chunked_top_tokens
 from scgrpo.method.divergence import disagreement as disagreement
+from scgrpo.method.divergence import entry_clipped as entry_clipped
 from scgrpo.method.divergence import per_token_divergence as per_token_divergence
 from scgrpo.method.losses import clipped_divergence as clipped_divergence
 from scgrpo.method.losses import clipped_surrogate as clipped_surrogate

@@ -23,23 +23,23 @@ def group_advantage(reward: Float[Tensor, "N G"], eps: float = 1e-6) -> Float[Te
 
 
 def diversity_score(
-    kl: Float[Tensor, "B T"],
+    weight: Float[Tensor, "B T"],
     written: Bool[Tensor, "B T"],
     reference_length: Int64[Tensor, " B"],
 ) -> Float[Tensor, " B"]:
-    """s_i: mean of D over the first min(|o_i|, |o_r|) model-written tokens (section 4).
+    """s_i: mean of f(D) over the first min(|o_i|, |o_r|) model-written tokens (section 4).
 
     Args:
-        kl: `(B, T)` D in nats.
+        weight: `(B, T)` f(D), not D itself.
         written: `(B, T)` tokens that the model wrote.
         reference_length: `(B)` number of model-written tokens of the reference.
 
     Returns:
-        `(B)` nats; 0 where there is no token to average.
+        `(B)` in [0, 1); 0 where there is no token to average.
     """
     position_BT = written.long().cumsum(1)
     compared_BT = written & (position_BT <= reference_length[:, None])
-    total_B = kl.detach().float().masked_fill(~compared_BT, 0).sum(1)
+    total_B = weight.detach().float().masked_fill(~compared_BT, 0).sum(1)
     return total_B / compared_BT.sum(1).clamp(min=1)
 
 
@@ -52,7 +52,7 @@ def diversity_advantage(
     """alpha * A_div of a group in which nothing was verified (section 4).
 
     Args:
-        score: `(N, G)` s_i in nats.
+        score: `(N, G)` s_i.
         scored: `(N, G)` rollouts that have a score: all but the reference itself.
         alpha: scale of the pseudo-advantage; 0.1 in the paper.
         eps: added to the sample (unbiased) standard deviation.

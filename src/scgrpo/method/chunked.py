@@ -9,6 +9,7 @@ tokens. A `Head` maps hidden states `(M, H)` to logits `(M, V)`.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, softmax
 from torch.utils.checkpoint import checkpoint
 
-from scgrpo.method.divergence import check_divergence, disagreement, per_token_divergence
+from scgrpo.method.divergence import disagreement, per_token_divergence, summed
 
 Head = Callable[[Tensor], Tensor]
 
@@ -30,8 +31,9 @@ def chunked_divergence(
     *,
     beta: float = 0.5,
     temperature: float = 1.0,
+    reduce: Callable[[Tensor], Tensor] = summed,
     chunk_tokens: int = 1024,
-) -> Float[Tensor, " T"]:
+) -> Float[Tensor, " *TR"]:
     """`per_token_divergence` of two models given by hidden states and output heads.
 
     The largest tensor is `(chunk_tokens, V)`. The gradient flows to the student's hidden states
@@ -42,33 +44,28 @@ def chunked_divergence(
         teacher_head: its output head.
         student_hidden: `(T, Hs)`.
         student_head: output head of the student.
-        kind: see `per_token_divergence`, also for `beta` and `temperature`.
+        kind: see `per_token_divergence`, also for `beta`, `temperature` and `reduce`.
         chunk_tokens: tokens projected at a time.
 
     Returns:
-        `(T)` float32, nats.
+        `(T)` or `(T, R)` float32, nats.
 
     Raises:
         ValueError: for an unknown kind, or chunks of less than one token.
     """
-    check_divergence(kind, beta)
 
     def divergence(teacher_chunk: Tensor, student_chunk: Tensor) -> Tensor:
         with torch.no_grad():
             teacher_logits = teacher_head(teacher_chunk)
+        logits = teacher_logits, student_head(student_chunk)
         return per_token_divergence(
-            teacher_logits, student_head(student_chunk), kind, beta=beta, temperature=temperature
+            *logits, kind, beta=beta, temperature=temperature, reduce=reduce
         )
 
-    with_gradient = torch.is_grad_enabled()
-    parts = [student_hidden.new_zeros(0, dtype=torch.float32)]
-    for rows in _chunks(teacher_hidden.shape[0], chunk_tokens):
-        pair = (teacher_hidden[rows].detach(), student_hidden[rows])
-        if with_gradient:
-            parts.append(checkpoint(divergence, *pair, use_reentrant=False))
-        else:
-            parts.append(divergence(*pair))
-    return torch.cat(parts)
+    remade: Callable[..., Tensor] = partial(checkpoint, divergence, use_reentrant=False)
+    of_chunk = remade if torch.is_grad_enabled() else divergence
+    chunks = _chunks(teacher_hidden.shape[0], chunk_tokens)
+    return torch.cat([of_chunk(teacher_hidden[c].detach(), student_hidden[c]) for c in chunks])
 
 
 @torch.no_grad()
@@ -90,10 +87,10 @@ def chunked_disagreement(
     Returns:
         `(T)` float32, nats.
     """
-    parts = [teacher_hidden.new_zeros(0, dtype=torch.float32)]
-    for rows in _chunks(teacher_hidden.shape[1], chunk_tokens):
-        parts.append(disagreement(head(teacher_hidden[:, rows]), temperature=temperature))
-    return torch.cat(parts)
+    chunks = _chunks(teacher_hidden.shape[1], chunk_tokens)
+    return torch.cat(
+        [disagreement(head(teacher_hidden[:, rows]), temperature=temperature) for rows in chunks]
+    )
 
 
 @torch.no_grad()
@@ -117,8 +114,7 @@ def chunked_statistics(
     Returns:
         Log-probabilities and entropies, both `(T)` float32, nats.
     """
-    logps = [hidden.new_zeros(0, dtype=torch.float32)]
-    entropies = [hidden.new_zeros(0, dtype=torch.float32)]
+    logps, entropies = [], []
     for rows in _chunks(hidden.shape[0], chunk_tokens):
         log_q = log_softmax(head(hidden[rows]).float() / temperature, dim=-1)
         logps.append(log_q.gather(1, token_ids[rows, None])[:, 0])
@@ -147,8 +143,7 @@ def chunked_top_tokens(
     Returns:
         Probabilities and token ids, both `(T, K)`, likeliest first.
     """
-    probs = [hidden.new_zeros((0, k), dtype=torch.float32)]
-    ids = [torch.zeros((0, k), dtype=torch.int64, device=hidden.device)]
+    probs, ids = [], []
     for rows in _chunks(hidden.shape[0], chunk_tokens):
         top = softmax(head(hidden[rows]).float() / temperature, dim=-1).topk(k, dim=-1)
         probs.append(top.values)
@@ -159,4 +154,5 @@ def chunked_top_tokens(
 def _chunks(total: int, size: int) -> Iterator[slice]:
     if size < 1:
         raise ValueError(f"chunk_tokens is {size}; it must be at least 1.")
-    return (slice(start, start + size) for start in range(0, total, size))
+    # No tokens are one chunk of none.
+    return (slice(start, start + size) for start in range(0, max(total, 1), size))

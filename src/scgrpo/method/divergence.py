@@ -5,6 +5,7 @@ below, and differentiable in both arguments.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,19 @@ from torch.nn.functional import log_softmax
 KINDS = ("forward", "reverse", "bidirectional", "jsd")
 
 
+def summed(terms: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
+    """The divergence of its terms, at least 0."""
+    return terms.sum(-1).clamp(min=0)
+
+
+def entry_clipped(terms: Float[Tensor, "*B V"], clip: float) -> Float[Tensor, "*B 2"]:
+    """Divergence whose terms are each at most `clip` (OPSD, section 6), and, detached, the whole.
+
+    A clipped entry has no gradient. Negative terms stay, so that the sum may be negative.
+    """
+    return torch.stack([terms.clamp(max=clip).sum(-1), terms.detach().sum(-1)], dim=-1)
+
+
 def per_token_divergence(
     teacher_logits: Float[Tensor, "*B V"],
     student_logits: Float[Tensor, "*B V"],
@@ -21,7 +35,8 @@ def per_token_divergence(
     *,
     beta: float = 0.5,
     temperature: float = 1.0,
-) -> Float[Tensor, "*B"]:
+    reduce: Callable[[Tensor], Tensor] = summed,
+) -> Float[Tensor, "*BR"]:
     """Divergence of the next-token distributions p (teacher) and q (student) at each position.
 
     Args:
@@ -32,9 +47,10 @@ def per_token_divergence(
             m = beta p + (1 - beta) q.
         beta: share of the teacher's direction in `bidirectional` and of the teacher in `jsd`.
         temperature: sampling temperature by which both logits are divided.
+        reduce: what is made of the terms `(*B, V)`, the parts of the vocabulary entries.
 
     Returns:
-        `(*B)` float32, nats, at least 0.
+        `(*B)` float32, nats, at least 0; or what `reduce` makes.
 
     Raises:
         ValueError: for an unknown kind or a beta outside of (0, 1) for `jsd`.
@@ -43,15 +59,15 @@ def per_token_divergence(
     log_p = log_softmax(teacher_logits.float() / temperature, dim=-1)
     log_q = log_softmax(student_logits.float() / temperature, dim=-1)
     if kind == "forward":
-        divergence = _kl(log_p, log_q)
+        terms = _kl(log_p, log_q)
     elif kind == "reverse":
-        divergence = _kl(log_q, log_p)
+        terms = _kl(log_q, log_p)
     elif kind == "bidirectional":
-        divergence = beta * _kl(log_p, log_q) + (1 - beta) * _kl(log_q, log_p)
+        terms = beta * _kl(log_p, log_q) + (1 - beta) * _kl(log_q, log_p)
     else:
         log_m = torch.logaddexp(log_p + math.log(beta), log_q + math.log(1 - beta))
-        divergence = beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
-    return divergence.clamp(min=0)
+        terms = beta * _kl(log_p, log_m) + (1 - beta) * _kl(log_q, log_m)
+    return reduce(terms)
 
 
 def disagreement(
@@ -71,7 +87,7 @@ def disagreement(
     """
     log_p = log_softmax(teacher_logits.float() / temperature, dim=-1)
     log_mean = log_p.logsumexp(0) - math.log(log_p.shape[0])
-    return _kl(log_p, log_mean.expand_as(log_p)).mean(0).clamp(min=0)
+    return _kl(log_p, log_mean.expand_as(log_p)).sum(-1).mean(0).clamp(min=0)
 
 
 def check_divergence(kind: str, beta: float) -> None:
@@ -86,5 +102,5 @@ def check_divergence(kind: str, beta: float) -> None:
         raise ValueError(f"jsd needs a beta between 0 and 1, got {beta}; 0.5 is symmetric.")
 
 
-def _kl(log_p: Float[Tensor, "*B V"], log_q: Float[Tensor, "*B V"]) -> Float[Tensor, "*B"]:
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
+def _kl(log_p: Float[Tensor, "*B V"], log_q: Float[Tensor, "*B V"]) -> Float[Tensor, "*B V"]:
+    return log_p.exp() * (log_p - log_q)

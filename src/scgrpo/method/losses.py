@@ -41,9 +41,9 @@ def clipped_surrogate(
 def clipped_divergence(
     divergence: Float[Tensor, "*B"], clip: float | None = None
 ) -> Float[Tensor, "*B"]:
-    """Divergence of each token, at most `clip` (OPSD, section 6).
+    """Divergence of each token, at most `clip`: a clipped token has no gradient (section 6).
 
-    A clipped token has no gradient, so that few tokens of wording cannot dominate.
+    For OPSD's clip of each vocabulary entry see `divergence.entry_clipped`.
 
     Args:
         divergence: `(*B)` nats, with gradient.

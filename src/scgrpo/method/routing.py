@@ -3,7 +3,6 @@
 Shapes: B rollouts, N groups, G rollouts a group.
 """
 
-from collections.abc import Callable
 from enum import IntEnum
 
 import torch
@@ -22,36 +21,13 @@ class Route(IntEnum):
     """Nothing verified: one shared reference, diversity advantage, weight f(D)."""
 
 
-# Marks groups by their numbers of verified, scored and remembered rollouts.
-_Mark = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def _partial(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    return (n_c >= 1) & (n_c < n) & (n_c + m >= 2)
-
-
-def _unsolved(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    return (n_c == 0) & (n > 0)
-
-
-def _never(n_c: Tensor, n: Tensor, m: Tensor) -> Tensor:
-    return torch.zeros_like(n_c, dtype=torch.bool)
-
-
-_REFERENCE_SETS: dict[str, tuple[_Mark, _Mark]] = {
-    "partial": (_partial, _never),
-    "partial+none": (_partial, _unsolved),
-    "any-partial": (lambda n_c, n, m: n_c >= 1, _never),
-    "all-correct": (lambda n_c, n, m: (n_c == n) & (n >= 2), _never),
-    "all": (lambda n_c, n, m: n_c >= 1, _unsolved),
-}
-REFERENCE_SETS = tuple(_REFERENCE_SETS)
+REFERENCE_SETS = ("partial", "partial+none", "any-partial", "all-correct", "all")
 """The rows of the paper's routing ablation; `partial+none` is the method."""
 
 
 def reaches_unsolved(reference_set: str) -> bool:
     """Whether groups without a verified rollout have a reference in this set."""
-    return _REFERENCE_SETS[reference_set][1] is _unsolved
+    return reference_set in ("partial+none", "all")
 
 
 def verified_mask(reward: Float[Tensor, "*B"], solve_threshold: float = 1.0) -> Bool[Tensor, "*B"]:
@@ -91,14 +67,25 @@ def route_groups(
     Raises:
         ValueError: for an unknown reference set.
     """
-    if reference_set not in _REFERENCE_SETS:
+    if reference_set not in REFERENCE_SETS:
         raise ValueError(
             f"reference_set is {reference_set!r}; choose one of {', '.join(REFERENCE_SETS)}."
         )
     verified_N = verified_mask(reward, solve_threshold).sum(1)
     scored_N = (~reward.isnan()).sum(1)
     remembered_N = torch.zeros_like(verified_N) if remembered is None else remembered
-    counts = (verified_N, scored_N, remembered_N)
-    partial_N, none_N = (mark(*counts) for mark in _REFERENCE_SETS[reference_set])
+    any_partial_N = (verified_N >= 1) & (verified_N < scored_N)
+    partial_N = any_partial_N & (verified_N + remembered_N >= 2)
+    solved_N = (verified_N == scored_N) & (scored_N >= 2)
+    taught_N = {
+        "partial": partial_N,
+        "partial+none": partial_N,
+        "any-partial": any_partial_N,
+        "all-correct": solved_N,
+        "all": any_partial_N | solved_N,
+    }[reference_set]
+    unsolved_N = (verified_N == 0) & (scored_N > 0) & reaches_unsolved(reference_set)
     route_N = torch.full_like(verified_N, int(Route.PLAIN))
-    return route_N.masked_fill(partial_N, int(Route.PARTIAL)).masked_fill(none_N, int(Route.NONE))
+    return route_N.masked_fill(taught_N, int(Route.PARTIAL)).masked_fill(
+        unsolved_N, int(Route.NONE)
+    )

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from scgrpo.comparison.plan import BASE
-from scgrpo.comparison.results import Cell, Record, Row, read_results, rows
+from scgrpo.comparison.config import BASE
+from scgrpo.comparison.rows import Cell, Record, Row, read_results, rows
+from scgrpo.files import write_atomically
 from scgrpo.reports.charts import SMOOTHED, Chart, _chart, _series, _smoothed
-from scgrpo.reports.page import _asset, _embeddable, _template, write_page
+from scgrpo.reports.page import _asset, _embeddable, _template
 
 CURVES = {"reward": ("Training reward", SMOOTHED), "entropy": ("Entropy", "nats per token")}
 
@@ -47,7 +48,8 @@ def write_comparison(results_file: Path, output: Path, machine: str) -> Path:
         scripts=[_asset("charts.js"), _asset("report.js")],
         data=_embeddable({"charts": charts, "rollouts": []}),
     )
-    return write_page(html, output)
+    write_atomically(output, html)
+    return output
 
 
 def _table(task: str, table: Sequence[Row], results: dict[str, Any]) -> dict[str, Any]:

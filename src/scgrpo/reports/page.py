@@ -1,7 +1,6 @@
 """One self-contained HTML page from run folders."""
 
 import json
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from scgrpo.files import write_atomically
 from scgrpo.reports.charts import all_charts, evaluation_points, samples_per_problem, statistics
 from scgrpo.reports.rollouts import chosen_rollouts, routes_of
 from scgrpo.reports.runs import Run, by_method, load_runs
@@ -47,15 +47,7 @@ def write_report(run_folders: Sequence[Path], output: Path) -> Path:
         scripts=[_asset("charts.js"), _asset("heatmap.js"), _asset("report.js")],
         data=_embeddable(data),
     )
-    return write_page(html, output)
-
-
-def write_page(html: str, output: Path) -> Path:
-    """Replace a page at once."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = output.with_name(output.name + ".tmp")
-    partial_file.write_text(html, encoding="utf-8")
-    os.replace(partial_file, output)
+    write_atomically(output, html)
     return output
 
 

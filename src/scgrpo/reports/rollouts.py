@@ -18,6 +18,7 @@ STEPS, GROUPS = 3, 4
 TOKENS, TOKENS_WITH_TOPS = 120_000, 40_000
 """Tokens on the page, and those among them with their likeliest alternatives, at most."""
 TOPS = 3
+UNREADABLE = (OSError, pa.ArrowException)
 ROUTES = ("partial", "none", "plain")
 
 
@@ -47,7 +48,9 @@ def chosen_rollouts(runs: Sequence[Run]) -> Row:
     texts, rollouts = Texts(), []
     tops_left = TOKENS_WITH_TOPS
     for turn, (number, file) in enumerate(files):
-        table = pq.read_table(file)
+        table = _table(runs[number], file)
+        if table is None:
+            continue
         chosen = _choose(table, TOKENS // len(files), first_route=turn)
         share = tops_left // (len(files) - turn)
         for row in table.take(chosen).to_pylist():
@@ -72,13 +75,26 @@ def _readable(run: Run) -> list[Path]:
     for file in run.rollout_files:
         try:
             pq.read_metadata(file)
-        except (OSError, pa.ArrowInvalid):
-            note = f"{run.name}/rollouts/{file.name} is unreadable, left out here."
-            if note not in run.notes:
-                run.notes.append(note)
+        except UNREADABLE:
+            _note(run, file)
         else:
             good.append(file)
     return good
+
+
+def _table(run: Run, file: Path) -> pa.Table | None:
+    """The rollouts of a file, None where a part of it was damaged."""
+    try:
+        return pq.read_table(file, page_checksum_verification=True)
+    except UNREADABLE:
+        _note(run, file)
+        return None
+
+
+def _note(run: Run, file: Path) -> None:
+    note = f"{run.name}/rollouts/{file.name} is unreadable, left out here."
+    if note not in run.notes:
+        run.notes.append(note)
 
 
 def _spread(files: list[Path]) -> list[Path]:

@@ -1,18 +1,17 @@
 """Reading run folders, forgiving where a part is missing and clear where all is."""
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from scgrpo.evaluation.metrics import Rewards
 from scgrpo.evaluation.records import COLUMNS, reward_matrix
+from scgrpo.files import Row, broken_lines, jsonl_lines
+from scgrpo.mistakes import ConfigError
+from scgrpo.runs.config_reader import read_mapping_file
 
-Row = dict[str, Any]
 Evaluation = tuple[list[str], Rewards]
 """Problem ids, and rewards `(P, K)` in the same order."""
 
@@ -31,12 +30,11 @@ class Run:
 
     @cached_property
     def config(self) -> Row:
-        try:
-            config = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            config = None
-        if not isinstance(config, dict):
-            raise ValueError(
+        config: Row = {}
+        with suppress(ConfigError):
+            config = read_mapping_file(self.path / "config.yaml", "config")
+        if not config:
+            raise ConfigError(
                 f"{self.path / 'config.yaml'} is no YAML mapping; restore it, or leave this run "
                 "out of the report."
             )
@@ -95,20 +93,15 @@ class Run:
     def _read_jsonl(self, path: Path, columns: Sequence[str] = ()) -> list[Row]:
         """Rows of a file, with only these columns where some are named."""
         rows: list[Row] = []
-        broken = 0
-        # Not by str.splitlines, which also splits at characters that JSON allows inside a string.
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
-            for line in filter(str.strip, lines):
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    broken += 1
-                    continue
-                if isinstance(row, dict):
-                    rows.append({k: row[k] for k in columns if k in row} if columns else row)
+        broken: list[int] = []
+        for line in jsonl_lines(path):
+            row = line.row
+            if row is None:
+                broken.append(line.number)
+            else:
+                rows.append({k: row[k] for k in columns if k in row} if columns else row)
         if broken:
-            lines_are = "a half-written line" if broken == 1 else f"{broken} unreadable lines"
-            self.notes.append(f"{self.name}/{path.name} holds {lines_are}, left out here.")
+            self.notes.append(f"{self.name}/{path.name}: {broken_lines(broken)} left out here.")
         return rows
 
 

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import reward_matrix
 from scgrpo.evaluation.run import evaluate
-from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
 
 
@@ -26,54 +26,73 @@ class RunFolderCallback(TrainerCallback):
             self.folder.append_metrics({"step": state.global_step, "time": time.time(), **logs})
 
 
-class EvaluationCallback(TrainerCallback):
-    """Samples held-out problems every `eval_steps` steps, and before the first."""
+@dataclass(frozen=True)
+class HeldOut:
+    """What is evaluated during training, and how its samples are drawn."""
 
-    def __init__(
-        self,
-        trainer: Any,
-        folder: RunFolder,
-        splits: Mapping[str, Dataset],
-        verify: Callable[..., Any],
-        config: RunConfig,
-    ) -> None:
-        self.trainer, self.folder, self.splits = trainer, folder, splits
-        self.verify, self.config = verify, config
+    splits: Mapping[str, Dataset]
+    verify: Callable[..., Any]
+    every: int
+    """Steps between two evaluations."""
+    k: int
+    seed: int
+    temperature: float
+    max_new_tokens: int
+    solve_threshold: float
+    """Smallest reward that Pass@k counts as solved."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What an evaluation needs of the trainer beside which it runs."""
+
+    model: Callable[[], PreTrainedModel]
+    """The model as it is now, unwrapped."""
+    tokenizer: PreTrainedTokenizerBase
+    log: Callable[[dict[str, float]], None]
+    wait_for_everyone: Callable[[], None]
+    """Returns once all processes have called it."""
+
+
+class EvaluationCallback(TrainerCallback):
+    """Samples held-out problems every so many steps, and before the first."""
+
+    def __init__(self, held_out: HeldOut, host: Host, folder: RunFolder) -> None:
+        self.held_out, self.host, self.folder = held_out, host, folder
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == 0:
             self._evaluate(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step % self.config.eval_steps == 0 or state.global_step == state.max_steps:
+        if state.global_step % self.held_out.every == 0 or state.global_step == state.max_steps:
             self._evaluate(state)
 
     def _evaluate(self, state: Any) -> None:
         if state.is_world_process_zero:
             output = self.folder.evaluation(state.global_step)
-            for split, rows in self.splits.items():
+            for split, rows in self.held_out.splits.items():
                 self._evaluate_split(split, rows, output, state.global_step)
-        self.trainer.accelerator.wait_for_everyone()
+        self.host.wait_for_everyone()
 
     def _evaluate_split(self, split: str, rows: Dataset, output: Path, step: int) -> None:
-        trainer, config = self.trainer, self.config
+        held_out = self.held_out
         records = evaluate(
-            trainer.accelerator.unwrap_model(trainer.model),
-            trainer._tokenizer,
+            self.host.model(),
+            self.host.tokenizer,
             rows,
-            verify=self.verify,
-            k=config.eval_k,
-            temperature=trainer.temperature,
-            max_new_tokens=trainer.max_completion_length,
-            seed=config.seed,
+            verify=held_out.verify,
+            k=held_out.k,
+            temperature=held_out.temperature,
+            max_new_tokens=held_out.max_new_tokens,
+            seed=held_out.seed,
             split=split,
             step=step,
             output=output,
         )
         _, rewards_PK = reward_matrix(records)
-        solved_at = trainer.args.solve_threshold
         for name, value in (
-            (f"avg@{config.eval_k}", avg_at_k(rewards_PK)),
-            (f"pass@{config.eval_k}", pass_at_k(rewards_PK, config.eval_k, solved_at)),
+            (f"avg@{held_out.k}", avg_at_k(rewards_PK)),
+            (f"pass@{held_out.k}", pass_at_k(rewards_PK, held_out.k, held_out.solve_threshold)),
         ):
-            trainer._log_train({f"eval/{split}/{name}": float(value)})
+            self.host.log({f"eval/{split}/{name}": float(value)})

@@ -8,10 +8,11 @@ from typing import Any
 from datasets import Dataset, load_dataset
 
 from scgrpo.importing import import_function
+from scgrpo.mistakes import ConfigError, on_one_line, shown
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import load_task
-
-LOCAL_FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+from scgrpo.tasks.files import format_of, read_files
+from scgrpo.trainer.rows import check_rows
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def load_source(config: RunConfig) -> Source:
         ValueError: for a data set without rows or columns, or a reward that cannot be imported.
     """
     if config.dataset is None:
-        return _task_source(config)
+        return _task_source(config, str(config.task_name))
     if config.task is not None:
         raise ValueError(
             f"both task={config.task!r} and dataset={config.dataset!r} are given; keep one."
@@ -45,8 +46,8 @@ def load_source(config: RunConfig) -> Source:
     return _dataset_source(config.dataset, config.reward)
 
 
-def _task_source(config: RunConfig) -> Source:
-    task = load_task(config.task or "synthetic", **config.task_options)
+def _task_source(config: RunConfig, name: str) -> Source:
+    task = load_task(name, **config.task_options)
     if task.training_split is None:
         raise ValueError(
             f"task {task.name!r} is a benchmark without a training split; train on another task "
@@ -83,18 +84,25 @@ def _dataset_source(name: str, reward: str | None) -> Source:
                 f"dataset {name!r} has no column {column!r} (it has: "
                 f"{', '.join(rows.column_names)}); rename or add it."
             )
+    check_rows(rows, f"dataset {name!r}")
     return Source(rows, {}, import_function(reward, "reward"), guide="math")
 
 
 def _load_rows(name: str) -> Dataset:
     path = Path(name)
-    if path.suffix not in LOCAL_FORMATS:
-        return load_dataset(name, split="train")
-    if not path.exists():
-        raise ValueError(f"dataset {name!r} does not exist; give a file or a hub id.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"dataset {name!r} is empty (0 bytes); check how it was written.")
-    return load_dataset(LOCAL_FORMATS[path.suffix], data_files=str(path), split="train")
+    try:
+        if format_of(path) is None:
+            return load_dataset(name, split="train")
+        if not path.exists():
+            raise ConfigError(f"dataset {name!r} does not exist; give a file or a hub id.")
+    except ConfigError:
+        raise
+    except Exception as error:  # the hub, the network and the builders raise dozens of kinds
+        raise ConfigError(
+            f"dataset is {shown(name)}, which cannot be loaded ({on_one_line(error)}); give a "
+            "file, a folder or a hub id."
+        ) from error
+    return read_files([path], f"dataset {name!r}")
 
 
 def _first(rows: Dataset, count: int) -> Dataset:

@@ -62,6 +62,7 @@ class Decoder:
         tokenizer: of the policy.
         chat_template: template that replaces the tokenizer's own.
         template_options: further arguments of the template.
+        reference_thinking: what references show of `<think>` blocks.
     """
 
     def __init__(
@@ -69,9 +70,12 @@ class Decoder:
         tokenizer: PreTrainedTokenizerBase,
         chat_template: str | None = None,
         template_options: dict[str, Any] | None = None,
+        reference_thinking: str = "template",
     ) -> None:
         self.tokenizer = tokenizer
-        self.transcript = Transcripts(tokenizer, chat_template, template_options or {}).text
+        self.transcript = Transcripts(
+            tokenizer, chat_template, template_options or {}, reference_thinking
+        ).text
 
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))

@@ -1,56 +1,40 @@
 """One training run from its `RunConfig` to its run folder, resumed where it stopped."""
 
-import platform
-import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PrinterCallback,
-    TrainerCallback,
-)
+from transformers import PrinterCallback, TrainerCallback
 
-from scgrpo.embedded.shipped import SHIPPED, local_name
-from scgrpo.presets import load_preset
-from scgrpo.runs.callbacks import EvaluationCallback, RunFolderCallback
+from scgrpo.embedded.loading import load_policy
+from scgrpo.files import put_folder, scratch_of
+from scgrpo.locks import Lock
+from scgrpo.runs.adapter import adapter_of
+from scgrpo.runs.arguments import trainer_arguments
+from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host, RunFolderCallback
 from scgrpo.runs.data import Source, load_source
+from scgrpo.runs.describe import describe
 from scgrpo.runs.records import Decoder, rollout_records
+from scgrpo.runs.resuming import checkpoint_to_resume
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
-from scgrpo.trainer.checkpoint import is_complete, last_complete_checkpoint
+from scgrpo.trainer.checkpoint import checkpoint_of, step_of
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DataExhausted
+from scgrpo.trainer.keeping import set_later_aside
 from scgrpo.trainer.rewards import RewardError
 from scgrpo.trainer.trainer import SCGRPOTrainer, WeighedBatch
+from scgrpo.trainer.wholeness import decided
 
 INSPECTED_ROLLOUTS = 16
-MAY_CHANGE = {"resume", "output_dir", "name", "save_steps", "save_total_limit", "logging_steps"}
-"""Keys that a resumed run may have otherwise than when it was begun."""
 
-RUN_DEFAULTS: dict[str, Any] = {
-    "logging_steps": 1,
-    "logging_nan_inf_filter": False,
-    "report_to": "none",
-    "save_strategy": "steps",
-    "save_steps": 50,
-    "save_total_limit": 2,
-    "disable_tqdm": True,
-    "max_steps": 200,
-}
+logger = logging.getLogger(__name__)
 
 
 def run_folder(config: RunConfig) -> RunFolder:
     """Where the run of this config lives."""
-    subject = config.task or (Path(config.dataset).stem if config.dataset else "synthetic")
-    name = config.name or f"{config.preset}-{subject}-s{config.seed}"
-    return RunFolder(Path(config.output_dir) / name)
+    return RunFolder(Path(config.output_dir) / config.folder_name)
 
 
 def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
@@ -65,78 +49,68 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
 
     Raises:
         ValueError: for a config, data or model that cannot work, before any compute is spent.
-        CheckpointError: if a checkpoint cannot be written; earlier ones are whole.
+        CheckpointError: if a checkpoint cannot be written, while earlier ones are whole; if there
+            are checkpoints, but none that can be used.
+        OSError: where another process trains into the same folder.
     """
     folder = run_folder(config)
     source = load_source(config)
     args = trainer_arguments(config, source, folder)
-    checkpoint = _checkpoint_to_resume(config, folder)
-    _check_same_run(config, folder, resuming=checkpoint is not None)
-    done = _step_of(checkpoint) if checkpoint else 0
+    with alone(folder):
+        return _train_here(config, source, args, folder, callbacks)
+
+
+@contextmanager
+def alone(folder: RunFolder) -> Iterator[None]:
+    """Keep other runs out of a folder; the processes of one run share it.
+
+    Raises:
+        OSError: in every process, where another run is going on there.
+    """
+    lock: list[Lock] = []
+    decided(lambda: lock.append(Lock(folder.lock, f"training into {folder.path}")))
+    try:
+        yield
+    finally:
+        for held in lock:
+            held.release()
+
+
+def _train_here(
+    config: RunConfig,
+    source: Source,
+    args: SCGRPOConfig,
+    folder: RunFolder,
+    callbacks: Sequence[TrainerCallback],
+) -> Path:
+    main = args.process_index == 0
+    checkpoint = checkpoint_to_resume(config, folder, reads=args.should_save, speaks=main)
+    done = 0 if checkpoint is None else step_of(checkpoint)
     is_done = 0 < args.max_steps <= done
-    if is_done and (folder.model / "config.json").exists():
+    if folder.is_finished and (is_done or checkpoint is None):
         return folder.path
     trainer = _build_trainer(config, source, args, folder, callbacks)
-    if trainer.accelerator.is_main_process:
+    if main:
+        folder.rewind(done)
         folder.write_config(describe(config, args))
-        if checkpoint is not None:
-            folder.rewind(done)
+    if args.should_save:
+        for left in set_later_aside(folder.checkpoints, done):
+            logger.warning(f"{left} is of a later step, which is run again; it is kept, unused.")
     if is_done:
         trainer._load_from_checkpoint(str(checkpoint))
     else:
         _train(trainer, checkpoint)
     if is_done or trainer.state.global_step >= trainer.state.max_steps:
-        trainer.save_model(str(folder.model))
+        _save_model(trainer, folder)
     return folder.path
 
 
-def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> SCGRPOConfig:
-    """The trainer's arguments: run defaults < task < preset < what the user wrote."""
-    fields = (
-        RUN_DEFAULTS
-        | {"bf16": torch.cuda.is_available(), "use_cpu": not torch.cuda.is_available()}
-        | {"guide": source.guide}
-        | source.trainer_defaults
-        | load_preset(config.preset)
-        | {"rollout_steps": config.rollout_steps, "seed": config.seed}
-        | config.trainer
-    )
-    return SCGRPOConfig(output_dir=str(folder.checkpoints), **fields)
-
-
-def load_policy(name: str, dtype: str = "float32") -> tuple[PreTrainedModel, Any]:
-    """Model and tokenizer, by hub id, folder, or name of a shipped model."""
-    path = local_name(name)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-        return model, AutoTokenizer.from_pretrained(path, padding_side="left")
-    except OSError as error:
-        raise ValueError(
-            f"model {name!r} is neither a model folder nor a hub id that can be reached "
-            f"({str(error).splitlines()[0]}); {' and '.join(SHIPPED)} ship with scgrpo."
-        ) from error
-
-
-def describe(config: RunConfig, args: SCGRPOConfig) -> dict[str, Any]:
-    """Everything that the run is made of, as it stands in `config.yaml`."""
-    packages = ("scgrpo", "torch", "trl", "transformers", "accelerate", "datasets")
-    return {
-        "name": run_folder(config).path.name,
-        "method": {"preset": config.preset, **asdict(args.method)},
-        "run": asdict(config),
-        "task": config.task or config.dataset or "synthetic",
-        "model": config.model,
-        "seed": config.seed,
-        "trainer": _plain(args.to_dict()),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "git_commit": _git_commit(),
-        "machine": {
-            "platform": platform.platform(),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
-    }
+def _save_model(trainer: SCGRPOTrainer, folder: RunFolder) -> None:
+    trainer.save_model(str(scratch_of(folder.model)))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        put_folder(folder.model)
+    trainer.accelerator.wait_for_everyone()
 
 
 def _build_trainer(
@@ -154,15 +128,13 @@ def _build_trainer(
         source.train,
         processing_class=tokenizer,
         environment_factory=source.environment,
-        peft_config=_adapter(config.lora),
+        peft_config=adapter_of(config.lora),
     )
     trainer.inspected_rollouts = INSPECTED_ROLLOUTS
     trainer.rollout_sink = lambda batch: _keep_rollouts(trainer, batch, folder)
     if config.eval_steps and source.evaluation:
         _refuse_sharded_evaluation(trainer)
-        trainer.add_callback(
-            EvaluationCallback(trainer, folder, source.evaluation, source.verify, config)
-        )
+        trainer.add_callback(_evaluation(trainer, config, source, folder))
     trainer.remove_callback(PrinterCallback)
     for callback in (RunFolderCallback(folder), *callbacks):
         trainer.add_callback(callback)
@@ -170,23 +142,37 @@ def _build_trainer(
 
 
 def _keep_rollouts(trainer: SCGRPOTrainer, batch: WeighedBatch, folder: RunFolder) -> None:
-    decode = Decoder(trainer._tokenizer, trainer.chat_template, trainer.chat_template_kwargs)
+    decode = Decoder(
+        trainer._tokenizer,
+        trainer.chat_template,
+        trainer.chat_template_kwargs,
+        trainer.args.reference_thinking,
+    )
     records = rollout_records(batch, decode)
     if trainer.accelerator.is_main_process:
         folder.write_rollouts(batch.attached.step.step, records)
 
 
-def _adapter(options: dict[str, Any]) -> Any:
-    if not options:
-        return None
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ImportError("lora needs peft; pip install 'scgrpo[lora]'.") from error
-    try:
-        return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
-    except TypeError as error:
-        raise ValueError(f"lora is {options}, which peft.LoraConfig refuses: {error}.") from error
+def _evaluation(
+    trainer: SCGRPOTrainer, config: RunConfig, source: Source, folder: RunFolder
+) -> EvaluationCallback:
+    held_out = HeldOut(
+        source.evaluation,
+        source.verify,
+        every=config.eval_steps,
+        k=config.eval_k,
+        seed=config.seed,
+        temperature=trainer.temperature,
+        max_new_tokens=trainer.max_completion_length,
+        solve_threshold=trainer.args.solve_threshold,
+    )
+    host = Host(
+        lambda: trainer.accelerator.unwrap_model(trainer.model),
+        trainer._tokenizer,
+        trainer._log_train,
+        trainer.accelerator.wait_for_everyone,
+    )
+    return EvaluationCallback(held_out, host, folder)
 
 
 def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:
@@ -199,71 +185,11 @@ def _refuse_sharded_evaluation(trainer: SCGRPOTrainer) -> None:
 
 def _train(trainer: SCGRPOTrainer, checkpoint: Path | None) -> None:
     try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.resume(checkpoint)
     except (RewardError, DataExhausted):
         # The steps so far are good work: keep them, so that a mended run can go on.
-        alone = trainer.accelerator.num_processes == 1
-        if alone and trainer.state.global_step > 0:
+        one_process = trainer.accelerator.num_processes == 1
+        saved = checkpoint_of(Path(trainer.args.output_dir), trainer.state.global_step)
+        if one_process and trainer.state.global_step > 0 and not saved.exists():
             trainer._save_checkpoint(trainer.model, None)
         raise
-
-
-def _checkpoint_to_resume(config: RunConfig, folder: RunFolder) -> Path | None:
-    if config.resume == "never":
-        return None
-    if config.resume == "auto":
-        return last_complete_checkpoint(folder.checkpoints)
-    path = Path(config.resume)
-    if not is_complete(path) or not path.name.rpartition("-")[2].isdigit():
-        raise ValueError(
-            f"resume is {config.resume!r}, which is no whole checkpoint; use auto, never, or a "
-            "folder checkpoint-N."
-        )
-    return path
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
-
-
-def _check_same_run(config: RunConfig, folder: RunFolder, *, resuming: bool) -> None:
-    before = folder.read_config()
-    if before is None:
-        return
-    if not resuming:
-        if config.resume == "never":
-            raise ValueError(
-                f"{folder.path} holds a run already; choose another name, remove the folder, or "
-                "set resume=auto."
-            )
-        return
-    now, then = _flat(asdict(config)), _flat(before["run"])
-    changed = [k for k in now | then if k not in MAY_CHANGE and now.get(k) != then.get(k)]
-    if changed:
-        difference = "; ".join(f"{k}: {then.get(k)!r} -> {now.get(k)!r}" for k in changed)
-        raise ValueError(
-            f"{folder.path} was begun with another config ({difference}); choose another name, or "
-            "restore these keys to resume it."
-        )
-
-
-def _flat(run: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in run.items() if k != "trainer"} | run["trainer"]
-
-
-def _plain(value: Any) -> Any:
-    """The same value in types that YAML knows."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _git_commit() -> str | None:
-    try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

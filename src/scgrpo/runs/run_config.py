@@ -1,7 +1,22 @@
 """What one training run is: the keys of a run's YAML beside those of `SCGRPOConfig`."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from scgrpo.tasks import DEFAULT_TASK
+
+RUN_DEFAULTS: dict[str, Any] = {
+    "logging_steps": 1,
+    "logging_nan_inf_filter": False,
+    "report_to": "none",
+    "save_strategy": "steps",
+    "save_steps": 50,
+    "save_total_limit": 2,
+    "disable_tqdm": True,
+    "max_steps": 200,
+}
+"""Keys of `SCGRPOConfig` that a run has otherwise than TRL where nobody sets them."""
 
 
 @dataclass(frozen=True)
@@ -11,7 +26,9 @@ class RunConfig:
     preset: str = field(default="sc-grpo", metadata={"help": "Method: a name of `scgrpo presets`."})
     task: str | None = field(
         default=None,
-        metadata={"help": "Name of a task; `synthetic` when neither task nor dataset is given."},
+        metadata={
+            "help": f"Name of a task; `{DEFAULT_TASK}` when neither task nor dataset is given."
+        },
     )
     task_options: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "Options of the task, such as its dials."}
@@ -56,3 +73,14 @@ class RunConfig:
     trainer: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "Keys of SCGRPOConfig, such as learning_rate."}
     )
+
+    @property
+    def task_name(self) -> str | None:
+        """The task, None for a data set of the user's own."""
+        return self.task or (None if self.dataset else DEFAULT_TASK)
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the run's folder in `output_dir`."""
+        subject = self.task_name or Path(str(self.dataset)).stem
+        return self.name or f"{self.preset}-{subject}-s{self.seed}"

@@ -2,7 +2,8 @@
 
 import json
 import math
-import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from scgrpo.files import SCRATCH, read_jsonl, write_atomically
+from scgrpo.runs.config_reader import read_mapping_file
 
 _TOP = pa.list_(pa.list_(pa.struct([("token", pa.string()), ("prob", pa.float32())])))
 ROLLOUT_SCHEMA = pa.schema(
@@ -39,6 +43,8 @@ ROLLOUT_SCHEMA = pa.schema(
     ]
 )
 
+WRITTEN: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -62,6 +68,24 @@ class RunFolder:
     def model(self) -> Path:
         return self.path / "model"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether the run has made a step; one that failed before is begun anew."""
+        stepped = self.metrics.exists() and self.metrics.stat().st_size > 0
+        saved = self.checkpoints.exists() and any(self.checkpoints.iterdir())
+        return stepped or saved or self.model.exists()
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the trained model is there, which is put there whole."""
+        return (self.model / "config.json").exists() or (
+            self.model / "adapter_config.json"
+        ).exists()
+
     def evaluation(self, step: int) -> Path:
         return self.path / "eval" / f"step_{step:06d}.jsonl"
 
@@ -71,16 +95,15 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any] | None:
         """What the run was made from, None where there is no run yet."""
-        return yaml.safe_load(self.config.read_text()) if self.config.exists() else None
+        if not self.config.exists():
+            return None
+        return read_mapping_file(self.config, "config") or None
 
     def write_rollouts(self, step: int, records: Sequence[dict[str, Any]]) -> None:
         """Write the rollouts of one step as a parquet table."""
         target = self.path / "rollouts" / f"step_{step:06d}.parquet"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".tmp")
         table = pa.Table.from_pylist(list(records), schema=ROLLOUT_SCHEMA)
-        pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, target)
+        write_atomically(target, lambda file: pq.write_table(table, file, **WRITTEN))
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Append one step; a crash loses at most the line that was being written."""
@@ -88,35 +111,30 @@ class RunFolder:
             file.write(json.dumps(_finite(row)) + "\n")
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after a checkpoint, since those steps will be run again."""
-        kept = [row for row in read_jsonl(self.metrics) if row["step"] <= step]
-        write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
-        logged = [*self.path.glob("rollouts/step_*.parquet"), *self.path.glob("eval/step_*.jsonl")]
-        for file in logged:
-            later = step + 1 if file.suffix == ".jsonl" else step
-            if int(file.stem.removeprefix("step_")) >= later:
-                file.unlink()
+        """Forget what comes after a step, since it will be run again, and what a kill left.
+
+        Args:
+            step: where the run goes on; at 0 it begins, and nothing is kept.
+        """
+        if self.metrics.exists():
+            kept = [r for r in read_jsonl(self.metrics) if _step_in(r, otherwise=step + 1) <= step]
+            write_atomically(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        # Rollouts of a step are those before its update; its evaluation is after it.
+        for pattern, first in (("rollouts/step_*", step), ("eval/step_*", step + 1 if step else 0)):
+            for file in self.path.glob(pattern):
+                number = re.match(r"step_(\d+)\.", file.name)
+                if number and int(number[1]) >= first:
+                    file.unlink()
+        for scratch in (p for part in ("", "rollouts/", "eval/") for p in self._scratch(part)):
+            shutil.rmtree(scratch) if scratch.is_dir() else scratch.unlink()
+
+    def _scratch(self, part: str) -> list[Path]:
+        return list(self.path.glob(f"{part}*{SCRATCH}"))
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file, without a last line that a crash cut short."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in filter(None, path.read_text().split("\n")):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old or the new text, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text)
-    os.replace(partial, path)
+def _step_in(row: dict[str, Any], otherwise: int) -> int:
+    step = row.get("step")
+    return step if isinstance(step, int) else otherwise
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

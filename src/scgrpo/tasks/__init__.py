@@ -1,11 +1,15 @@
 """Tasks by name; a user's package adds its own by the entry point group `scgrpo.tasks`."""
 
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
+from scgrpo.mistakes import shown
 from scgrpo.tasks.base import Task as Task
 
 GROUP = "scgrpo.tasks"
+DEFAULT_TASK = "synthetic"
+"""Of a run or an evaluation that names none; embedded, so that it needs no data."""
 
 
 def available_tasks() -> list[str]:
@@ -13,7 +17,7 @@ def available_tasks() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def load_task(name: str, **options: Any) -> Task:
+def load_task(name: str, /, **options: Any) -> Task:
     """The task of this name.
 
     Args:
@@ -26,5 +30,14 @@ def load_task(name: str, **options: Any) -> Task:
     found = entry_points(group=GROUP, name=name)
     if not found:
         raise ValueError(f"task is {name!r}; choose one of {', '.join(available_tasks())}.")
-    task: Task = next(iter(found)).load()(**options)
+    kind = next(iter(found)).load()
+    try:
+        signature(kind).bind(**options)
+        signature(kind.__init__).bind(None, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"task {name!r} cannot have the options {shown(options)} ({error}); write options that "
+            "it has, by name."
+        ) from error
+    task: Task = kind(**options)
     return task

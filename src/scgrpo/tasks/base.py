@@ -3,12 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_type_hints, runtime_checkable
+
+from scgrpo.mistakes import shown
+from scgrpo.written.values import Misfit, coerce
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Options = TypeVar("Options")
+FAILURES_METRIC = "reward/verifier_failures"
+"""Share of the items of a batch for which the verifier itself failed."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +156,23 @@ def read_options(kind: type[Options], task: str, options: Mapping[str, Any]) -> 
         options: as they were given.
 
     Raises:
-        ValueError: for an option that the task does not have.
+        ValueError: for an option that the task does not have, or a value of another type.
     """
     known = [spec.name for spec in fields(kind)]  # type: ignore[arg-type]
-    for option in options:
+    hints = get_type_hints(kind)
+    fitted = {}
+    for option, value in options.items():
         if option not in known:
             raise ValueError(
                 f"the {task} task has no option {option!r}; it has {', '.join(known)}."
             )
-    return kind(**options)
+        try:
+            fitted[option] = coerce(value, hints[option], as_written=True)
+        except Misfit as misfit:
+            raise ValueError(
+                f"{option} is {shown(value)}, an option of the {task} task; it must be {misfit}."
+            ) from None
+    return kind(**fitted)
 
 
 def check_split(task: Task, split: str) -> None:

@@ -5,7 +5,6 @@ writes becomes assistant messages, and the reward of the last step is that of th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Message = dict[str, str]
@@ -66,61 +65,6 @@ class EpisodeTask(Protocol):
         ...
 
 
-@dataclass
-class Episode:
-    """An episode as it went."""
-
-    messages: Conversation
-    """Prompt, observations and what the model wrote."""
-    reward: float = 0.0
-    done: bool = False
-    """Whether the environment ended it, and not the limit of turns."""
-    turns: int = 0
-    environment: TextEnvironment | None = field(default=None, repr=False)
-    """What it is played in, until it ends."""
-
-
-Respond = Callable[[list[Conversation]], list[str | None]]
-"""Writes the next turn of each conversation; None ends an episode, as when there is no room."""
-
-
-def play(
-    make_environment: Callable[[], TextEnvironment],
-    rows: Sequence[Mapping[str, Any]],
-    respond: Respond,
-    *,
-    max_turns: int,
-) -> list[Episode]:
-    """Play one episode for each row, all side by side.
-
-    Args:
-        make_environment: makes a new environment.
-        rows: rows of the task, with a conversation as `prompt`.
-        respond: called once a turn with the conversations that still go on.
-        max_turns: turns of the model after which an episode ends.
-
-    Returns:
-        The finished episodes, in the order of the rows.
-    """
-    episodes: list[Episode] = []
-    try:
-        for row in rows:
-            environment = make_environment()
-            first = Episode(messages=[], environment=environment)
-            episodes.append(first)
-            first.messages = opening(row["prompt"], environment.reset(row))
-        going = list(episodes)
-        while going:
-            written = respond([episode.messages for episode in going])
-            for episode, text in zip(going, written, strict=True):
-                _take_turn(episode, text, max_turns)
-            going = [episode for episode in going if episode.environment is not None]
-    finally:
-        for episode in episodes:
-            _end(episode)
-    return episodes
-
-
 def opening(prompt: Sequence[Mapping[str, str]], observation: str) -> Conversation:
     """A row's prompt with the first observation at the end of its last user message."""
     messages = [dict(message) for message in prompt]
@@ -128,24 +72,3 @@ def opening(prompt: Sequence[Mapping[str, str]], observation: str) -> Conversati
         return [*messages, {"role": "user", "content": observation}]
     messages[-1]["content"] += observation
     return messages
-
-
-def _take_turn(episode: Episode, text: str | None, max_turns: int) -> None:
-    assert episode.environment is not None
-    if text is None:
-        _end(episode)
-        return
-    step = episode.environment.step(text)
-    episode.turns += 1
-    episode.reward, episode.done = step.reward, step.done
-    episode.messages.append({"role": "assistant", "content": text})
-    if step.done or episode.turns >= max_turns:
-        _end(episode)
-    else:
-        episode.messages.append({"role": "user", "content": step.observation})
-
-
-def _end(episode: Episode) -> None:
-    if episode.environment is not None:
-        episode.environment.close()
-        episode.environment = None

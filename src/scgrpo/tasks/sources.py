@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scgrpo.tasks.base import DataState
+from scgrpo.tasks.files import FORMATS, format_of, read_files, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -72,7 +72,7 @@ def load_rows(
     if path is None:
         rows = _from_hub(source)
     else:
-        rows = _from_files(local_files(source, path, split), path)
+        rows = read_files(local_files(source, path, split), str(path))
     place = str(source) if path is None else str(path)
     if len(rows) == 0:
         raise ValueError(f"{place} is empty (0 rows); give data of {source.hub_id} with {CURE}.")
@@ -185,7 +185,7 @@ def local_files(source: Source, path: str | Path, split: str | None = None) -> l
     published = [path / name for name in source.files]
     if published and all(file.is_file() for file in published):
         return published
-    files = sorted(f for f in path.rglob("*") if f.is_file() and _suffix(f) in FORMATS)
+    files = sorted(f for f in path.rglob("*") if f.is_file() and format_of(f))
     if not files:
         raise ValueError(f"the folder {path} holds no {', '.join(FORMATS)} file; check data.")
     words = {f: _split_words(f.relative_to(path)) for f in files}
@@ -212,30 +212,14 @@ def _split_words(path: Path) -> set[str]:
     return {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
 
 
-def _suffix(path: Path) -> str:
-    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-
-
 def _format(path: Path) -> str:
-    if _suffix(path) not in FORMATS:
+    found = format_of(path)
+    if found is None:
         raise ValueError(
             f"data is {str(path)!r}; it must be a folder or a file that ends in "
             f"{', '.join(FORMATS)}, or one of these with .gz."
         )
-    return FORMATS[_suffix(path)]
-
-
-def _from_files(files: list[Path], path: str | Path) -> "Dataset":
-    from datasets import load_dataset
-
-    if all(f.stat().st_size == 0 for f in files):
-        raise ValueError(f"{path} is empty (0 bytes); check how it was written.")
-    try:
-        return load_dataset(_format(files[0]), data_files=[str(f) for f in files], split="train")
-    except Exception as error:  # each format's parser raises its own kinds
-        raise ValueError(
-            f"{path} cannot be read as {_format(files[0])} ({_reason(error)}); check the file."
-        ) from error
+    return found
 
 
 def _from_hub(source: Source) -> "Dataset":
@@ -250,8 +234,8 @@ def _from_hub(source: Source) -> "Dataset":
         )
     except Exception as error:  # the hub, the network and the builders raise dozens of kinds
         raise ValueError(
-            f"{source} cannot be loaded from the hub ({_reason(error)}); fetch it where there is a "
-            f"network, or give a local copy of the same schema with {CURE}."
+            f"{source} cannot be loaded from the hub ({reason_of(error)}); fetch it where there is "
+            f"a network, or give a local copy of the same schema with {CURE}."
         ) from error
 
 
@@ -259,13 +243,6 @@ def _fetch(source: Source, name: str) -> str:
     from huggingface_hub import hf_hub_download
 
     return hf_hub_download(source.hub_id, name, repo_type="dataset", revision=source.revision)
-
-
-def _reason(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split())[:200] or type(error).__name__
-    return text.rstrip(".")
 
 
 def _select(rows: "Dataset", source: Source, place: str) -> "Dataset":

@@ -17,13 +17,17 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import ModuleType
 from typing import Any
 
-from pebble import ProcessExpired, ProcessPool
+from scgrpo.extras import require
+from scgrpo.tasks.base import FAILURES_METRIC
+from scgrpo.tasks.cores import share_of_cores
+
+require("workers")
+
+from pebble import ProcessExpired, ProcessPool  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
 RewardOfItem = Callable[..., float]
-METRIC = "reward/verifier_failures"
-"""Share of the items of a batch for which the verifier itself failed."""
 TASKS_OF_A_WORKER = 5000
 """Items after which a worker is replaced, since libraries such as sympy keep what they computed."""
 TRIES = 3
@@ -108,7 +112,7 @@ class RewardWorkers:
                 failed[0][1],
             )
         if log_metric is not None and items:
-            log_metric(METRIC, len(failed) / len(items))
+            log_metric(FAILURES_METRIC, len(failed) / len(items))
         return [reward for reward, _, _ in outcomes]
 
     def close(self) -> None:
@@ -192,11 +196,6 @@ def _check_importable(function: RewardOfItem) -> None:
             f"the reward function {name or function!r} cannot be imported by worker processes; "
             "define it at the top of a module that is imported, not in the main script."
         )
-
-
-def share_of_cores() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 # --- in the worker ---

@@ -7,6 +7,7 @@ from torch import Tensor
 from scgrpo.rollouts import StepContext
 from scgrpo.teachers.memory import Reference, TrajectoryMemory
 from scgrpo.teachers.prompts import TeacherPrompts
+from scgrpo.teachers.quoting import plain_ids
 from scgrpo.teachers.teacher import Library, NoTeacher, References, ShownPrompts, show
 
 
@@ -31,5 +32,4 @@ class Demonstrations(NoTeacher):
         return show(step, references.shown, self.prompt_builder)
 
     def _ids(self, text: str | None) -> list[int]:
-        encoded = self.prompt_builder.tokenizer(text or "", add_special_tokens=False)
-        return list(encoded["input_ids"])
+        return plain_ids(self.prompt_builder.tokenizer, text or "")

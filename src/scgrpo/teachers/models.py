@@ -1,6 +1,5 @@
 """The models that teach: the policy itself, its initial weights, or another model."""
 
-import copy
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any, Protocol
 
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
 from scgrpo.config import Method
 from scgrpo.embedded.shipped import local_name
@@ -24,6 +22,10 @@ class ModelHost(Protocol):
         Raises:
             OSError, ValueError: where there is none.
         """
+        ...
+
+    def copy(self, model: PreTrainedModel) -> PreTrainedModel:
+        """A model of its own with the weights that a model has now."""
         ...
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
@@ -54,15 +56,7 @@ def _initial_weights(student: Policy, host: ModelHost) -> Policy:
     model = student.module
     if hasattr(model, "peft_config"):
         return replace(student, around=lambda: host.initial_adapter(model))
-    if is_deepspeed_zero3_enabled():
-        raise ValueError(
-            "teacher_weights='initial' copies the model, which ZeRO-3 has cut into parts; set "
-            "teacher='model' and teacher_model to the model's own path, or train an adapter."
-        )
-    frozen = copy.deepcopy(model)
-    # TRL's fused head is bound to the model that was copied.
-    vars(frozen).pop("forward", None)
-    return _prepared(frozen, host)
+    return _prepared(host.copy(model), host)
 
 
 def _other_model(

@@ -29,12 +29,17 @@ class OwnRollouts:
         masks = step.world.gather_objects(step.rollouts.written) or [None] * len(ids)
         numbers = range(len(ids))
         rollouts = [Reference(*parts) for parts in zip(ids, masks, numbers, strict=True)]
-        return Library(rollouts, _recalled(step, rollouts, memory))
+        masked = step.world.gather_objects(step.rollouts.masked)
+        return Library(rollouts, _recalled(step, rollouts, memory), masked)
 
     def route(self, step: StepContext, library: Library) -> Tensor:
-        method = self.method
+        # What is verified but cannot be shown counts neither as verified nor as failed.
+        hidden_NG = self._verified(step) & _masked(step, library)
         return route_groups(
-            step.reward_NG, method.reference_set, method.solve_threshold, _counts(library)
+            step.reward_NG.masked_fill(hidden_NG, torch.nan),
+            self.method.reference_set,
+            self.method.solve_threshold,
+            _counts(library),
         )
 
     def references(
@@ -46,7 +51,7 @@ class OwnRollouts:
     ) -> References:
         counts = _counts(library)
         reference_NGR = draw_references(
-            step.reward_NG,
+            step.reward_NG.masked_fill(_masked(step, library), torch.nan),
             route_N,
             seed=step.seed,
             step=step.step,
@@ -63,7 +68,7 @@ class OwnRollouts:
         ]
         if memory is None:
             return References(shown, sign_N)
-        remembered = memory.after(step.step, self._verified(step, library))
+        remembered = memory.after(step.step, self._worth_keeping(step, library))
         logged = {
             "memory/rollouts": float(len(remembered)),
             "memory/groups": (counts > 0).float().mean().item(),
@@ -73,16 +78,29 @@ class OwnRollouts:
     def prompts(self, step: StepContext, references: References) -> ShownPrompts:
         return show(step, references.shown, self.prompt_builder)
 
-    def _verified(self, step: StepContext, library: Library) -> list[tuple[str, list[Remembered]]]:
+    def _verified(self, step: StepContext) -> Tensor:
+        return verified_mask(step.reward_NG, self.method.solve_threshold)
+
+    def _worth_keeping(
+        self, step: StepContext, library: Library
+    ) -> list[tuple[str, list[Remembered]]]:
         """Problems of which a rollout was verified, and these rollouts."""
         problems = step.world.gather_objects(step.rollouts.problems)
-        solved = verified_mask(step.reward_NG, self.method.solve_threshold).flatten().tolist()
+        shown_NG = self._verified(step) & ~_masked(step, library)
+        solved = shown_NG.flatten().tolist()
         found: dict[str, list[Remembered]] = {}
         for problem, is_solved, rollout in zip(problems, solved, library.rollouts, strict=True):
             if is_solved:
                 kept = Remembered(step.step, rollout.ids, rollout.mask)
                 found.setdefault(problem, []).append(kept)
         return list(found.items())
+
+
+def _masked(step: StepContext, library: Library) -> Tensor:
+    """Rollouts `(N, G)` that are not to be shown."""
+    if not library.masked:
+        return torch.zeros_like(step.reward_NG, dtype=torch.bool)
+    return torch.tensor(library.masked).view_as(step.reward_NG)
 
 
 def _counts(library: Library) -> Tensor:

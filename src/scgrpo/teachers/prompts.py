@@ -7,13 +7,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from scgrpo.teachers.fit import FitWatch, Misfit
 from scgrpo.teachers.guides import PLACEHOLDER, resolve_guide
-from scgrpo.teachers.transcripts import Excerpt, Transcripts
+from scgrpo.teachers.quoting import Passage, QuotingTokenizer
+from scgrpo.teachers.templates import SEPARATOR, ChatTemplate, Message, Opening
+from scgrpo.teachers.transcripts import CUT_MARK, Excerpt, Transcripts
 
-Message = dict[str, Any]
 Prompt = str | list[Message]
-
-_PROBE = "scgrpo-probe"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class TeacherPrompts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    reference_thinking: str = "template"
+    """One of `scgrpo.teachers.thinking.THINKING`."""
     ids_are_given: bool = False
     """Whether the student's prompts may be something else than what the template makes."""
+    fit: FitWatch = field(default_factory=FitWatch, compare=False)
+    """Says what did not fit."""
 
     def __post_init__(self) -> None:
         resolve_guide(self.guide)
@@ -76,16 +80,18 @@ class TeacherPrompts:
             fits.
 
         Raises:
-            ValueError: if the template ends the teacher's prompt otherwise than the student's.
+            ValueError: if the template ends the teacher's prompt otherwise than the student's, or
+                has no place for a reference.
         """
         room = self.max_length - completion_length
+        opening = self._opening(prompt, tools)
         reference: Excerpt | None = self.transcripts.excerpt(reference_ids, reference_written)
         as_given = self.ids_are_given and self._ids(prompt, tools) != list(student_prompt_ids)
         while reference is not None:
             if as_given:
                 ids = self._in_front(reference.text, student_prompt_ids)
             else:
-                ids = self._render(prompt, reference.text, tools)
+                ids = self._filled(prompt, opening, reference.text)
             if len(ids) <= room:
                 if not as_given:
                     self._check_ending(ids, student_prompt_ids, prompt)
@@ -94,66 +100,76 @@ class TeacherPrompts:
             reference = reference.shorter(by=len(ids) - room)
         return None
 
+    def misfit(
+        self,
+        prompt: Prompt,
+        student_prompt_ids: Sequence[int],
+        completion_length: int,
+        tools: list[Any] | None = None,
+    ) -> Misfit:
+        """The lengths of a prompt that `build` found too long, its reference left out.
+
+        Args:
+            prompt: as for `build`, like the others.
+            student_prompt_ids: token ids of the student's prompt.
+            completion_length: tokens of the rollout.
+            tools: tools that the student's prompt was rendered with.
+        """
+        least = self._filled(prompt, self._opening(prompt, tools), CUT_MARK.strip())
+        own = len(student_prompt_ids)
+        return Misfit(len(least) - own, own, completion_length, self.max_length)
+
     @cached_property
     def transcripts(self) -> Transcripts:
         """Makes the references."""
-        return Transcripts(self.tokenizer, self.chat_template, self.template_options)
-
-    def _render(self, prompt: Prompt, reference: str, tools: list[Any] | None) -> list[int]:
-        system = resolve_guide(self.guide).replace(PLACEHOLDER, reference)
-        if isinstance(prompt, str):
-            return list(self.tokenizer(f"{system}\n\n{prompt}")["input_ids"])
-        return self._apply_template(self._with_system(prompt, system), tools=tools)
-
-    def _ids(self, prompt: Prompt, tools: list[Any] | None) -> list[int]:
-        if isinstance(prompt, str):
-            return list(self.tokenizer(prompt)["input_ids"])
-        return self._apply_template(prompt, tools=tools)
-
-    def _in_front(self, reference: str, student_ids: Sequence[int]) -> list[int]:
-        text = resolve_guide(self.guide).replace(PLACEHOLDER, reference)
-        shown = self.tokenizer(f"{text}\n\n", add_special_tokens=False)["input_ids"]
-        begins = int(list(student_ids[:1]) == [self.tokenizer.bos_token_id])
-        return [*student_ids[:begins], *shown, *student_ids[begins:]]
-
-    def _with_system(self, messages: list[Message], system: str) -> list[Message]:
-        first, rest = (messages[0], messages[1:]) if messages else ({}, [])
-        if first.get("role") in ("system", "developer"):
-            return [{**first, "content": f"{first['content']}\n\n{system}"}, *rest]
-        if self._has_system_role:
-            return [{"role": "system", "content": system}, *messages]
-        return [{**first, "content": f"{system}\n\n{first['content']}"}, *rest]
-
-    def _apply_template(
-        self, messages: list[Message], *, generate: bool = True, tools: list[Any] | None = None
-    ) -> list[int]:
-        rendered = self.tokenizer.apply_chat_template(
-            messages,
-            tools=tools or None,
-            chat_template=self.chat_template,
-            add_generation_prompt=generate,
-            tokenize=True,
-            return_dict=True,
-            **self.template_options,
+        return Transcripts(
+            self.tokenizer, self.chat_template, self.template_options, self.reference_thinking
         )
-        return list(rendered["input_ids"])
 
     @cached_property
-    def _has_system_role(self) -> bool:
-        messages = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "x"}]
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages, chat_template=self.chat_template, tokenize=False, **self.template_options
-            )
-        except Exception:  # a template refuses a role by raising whatever Jinja raises
-            return False
-        return _PROBE in text
+    def template(self) -> ChatTemplate:
+        """Renders conversations."""
+        return ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
+
+    def _opening(self, prompt: Prompt, tools: list[Any] | None) -> Opening:
+        if isinstance(prompt, str):
+            return Opening("", SEPARATOR + prompt, prompt)
+        return self.template.opening(prompt, tools)
+
+    def _ids(self, prompt: Prompt, tools: list[Any] | None) -> list[int]:
+        """What the template makes of the student's prompt."""
+        text = prompt if isinstance(prompt, str) else self.template.render(prompt, tools=tools)
+        return self._encode([Passage(text)], prompt)
+
+    def _in_front(self, reference: str, student_ids: Sequence[int]) -> list[int]:
+        """Guide and reference in front of a prompt that is not the template's."""
+        begins = int(list(student_ids[:1]) == [self.tokenizer.bos_token_id])
+        shown = self._quoting.encode(self._guided("", reference, SEPARATOR))
+        return [*student_ids[:begins], *shown, *student_ids[begins:]]
+
+    def _filled(self, prompt: Prompt, opening: Opening, reference: str) -> list[int]:
+        """Token ids of the prompt with guide and reference."""
+        return self._encode(self._guided(opening.before, reference, opening.after), prompt)
+
+    def _guided(self, before: str, reference: str, after: str) -> list[Passage]:
+        head, *tails = resolve_guide(self.guide).split(PLACEHOLDER)
+        passages = [Passage(before + head)]
+        for tail in tails:
+            passages += [Passage(reference, is_quoted=True), Passage(tail)]
+        return [*passages, Passage(after)]
+
+    def _encode(self, passages: Sequence[Passage], prompt: Prompt) -> list[int]:
+        return self._quoting.encode(passages, add_special_tokens=isinstance(prompt, str))
+
+    @cached_property
+    def _quoting(self) -> QuotingTokenizer:
+        return QuotingTokenizer.of(self.template)
 
     @cached_property
     def _generation_prompt_length(self) -> int:
         messages = [{"role": "user", "content": "x"}]
-        without = self._apply_template(messages, generate=False)
-        return len(self._apply_template(messages)) - len(without)
+        without = self.template.ids(messages, generate=False)
+        return len(self.template.ids(messages)) - len(without)
 
     def _check_ending(self, ids: list[int], student_ids: Sequence[int], prompt: Prompt) -> None:
         length = 1 if isinstance(prompt, str) else max(self._generation_prompt_length, 1)

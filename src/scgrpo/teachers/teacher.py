@@ -13,6 +13,7 @@ from torch import Tensor
 from scgrpo.config import Method
 from scgrpo.method import route_groups
 from scgrpo.rollouts import Metrics, StepContext
+from scgrpo.teachers.fit import Misfit
 from scgrpo.teachers.memory import Reference, Remembered, TrajectoryMemory
 from scgrpo.teachers.prompts import TeacherPrompts
 
@@ -25,6 +26,8 @@ class Library:
     """By their global numbers."""
     recalled: Sequence[Sequence[Remembered]] = ()
     """Verified rollouts of earlier steps, by group of all processes."""
+    masked: Sequence[bool] = ()
+    """Rollouts that are not to be shown, by their global numbers; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +128,30 @@ def show(
 
     Returns:
         One prompt for each reference, but for those behind which not even an empty reference fits.
+
+    Raises:
+        ValueError: where that is so for every rollout of the first step.
     """
-    rollouts, built, cut = step.rollouts, [], 0
+    rollouts = step.rollouts
+    built: list[list[list[int]]] = []
+    misfit: Misfit | None = None
+    cut = unfit = 0
     for row, references in enumerate(shown):
+        prompt, own = rollouts.prompts[row], rollouts.prompt_ids[row]
+        length = len(rollouts.completion_ids[row])
+        tools = rollouts.tools[row] if rollouts.tools else None
         found = [
             prompts.build(
-                rollouts.prompts[row],
-                rollouts.prompt_ids[row],
-                reference.ids,
-                len(rollouts.completion_ids[row]),
-                tools=rollouts.tools[row] if rollouts.tools else None,
-                reference_written=reference.mask,
+                prompt, own, reference.ids, length, tools=tools, reference_written=reference.mask
             )
             for reference in references
         ]
-        cut += sum(prompt is None or prompt.reference_cut for prompt in found)
-        built.append([prompt.ids for prompt in found if prompt is not None])
-    cut_everywhere = step.world.sum(torch.tensor([cut], device=step.world.device))
-    return ShownPrompts(built, {"credit/reference_truncated": float(cut_everywhere.item())})
+        cut += sum(one is None or one.reference_cut for one in found)
+        built.append([one.ids for one in found if one is not None])
+        if references and not built[-1]:
+            unfit += 1
+            misfit = misfit or prompts.misfit(prompt, own, length, tools)
+    counts = torch.tensor([cut, sum(map(bool, shown)), unfit], device=step.world.device)
+    cut_everywhere, wanted, unfit_everywhere = step.world.sum(counts).tolist()
+    prompts.fit.watch(step, misfit, wanted, unfit_everywhere)
+    return ShownPrompts(built, {"credit/reference_truncated": float(cut_everywhere)})

@@ -6,7 +6,7 @@ done and what came back, turn by turn.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -14,8 +14,11 @@ from typing import Any, Protocol
 
 from transformers import PreTrainedTokenizerBase
 
-CUT_MARK = "\n[...]\n"
-ACTION, OBSERVATION = "[action]\n", "[observation]\n"
+from scgrpo.tasks.transcript import CUT_MARK, Span, transcript
+from scgrpo.teachers.quoting import plain_ids
+from scgrpo.teachers.templates import ChatTemplate
+from scgrpo.teachers.thinking import CLOSE, OPEN, shows_thinking, without_thinking
+
 _PROBE = "scgrpo-probe"
 _NOTHING = re.compile("")
 
@@ -39,26 +42,6 @@ class Excerpt(Protocol):
 
 
 @dataclass(frozen=True)
-class Span:
-    """A turn of the model, or what a tool answered to it."""
-
-    text: str
-    is_written: bool
-
-
-def transcript(spans: Iterable[Span]) -> str:
-    """An episode as text: each turn and each answer under a mark of its own.
-
-    Example:
-        >>> transcript([Span("look fig", True), Span("fig=7", False), Span("answer 7", True)])
-        '[action]\\nlook fig\\n[observation]\\nfig=7\\n[action]\\nanswer 7'
-    """
-    return "\n".join(
-        (ACTION if span.is_written else OBSERVATION) + span.text.strip("\n") for span in spans
-    )
-
-
-@dataclass(frozen=True)
 class Transcripts:
     """Makes references of token ids."""
 
@@ -67,6 +50,8 @@ class Transcripts:
     """Template that replaces the tokenizer's own."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the template, such as enable_thinking."""
+    thinking: str = "template"
+    """One of `scgrpo.teachers.thinking.THINKING`."""
 
     def excerpt(self, ids: Sequence[int], written: Sequence[int] | None = None) -> Excerpt:
         """The whole reference.
@@ -76,21 +61,49 @@ class Transcripts:
             written: 1 for the tokens that the model wrote, 0 for those of tools; all by default.
         """
         if written is None or all(written):
-            return CutText(self.tokenizer, ids, kept=len(ids))
+            return self._one_turn(ids)
         return CutEpisode(self.tokenizer, tuple(self._spans(ids, written)))
 
     def text(self, ids: Sequence[int], written: Sequence[int] | None = None) -> str:
         """The whole reference as text."""
         return self.excerpt(ids, written).text
 
+    def _one_turn(self, ids: Sequence[int]) -> "CutText":
+        text = self._written(ids)
+        if text != _decode(self.tokenizer, ids):
+            ids = plain_ids(self.tokenizer, text)
+        return CutText(self.tokenizer, ids, kept=len(ids))
+
     def _spans(self, ids: Sequence[int], written: Sequence[int]) -> Iterator[Span]:
         before, after = self._frame
         tokens = zip(ids, written, strict=True)
         for is_written, run in groupby(tokens, key=lambda token: bool(token[1])):
-            text = _decode(self.tokenizer, [token for token, _ in run])
-            if not is_written:
-                text = after.sub("", before.sub("", text, count=1), count=1)
-            yield Span(text, is_written)
+            span = [token for token, _ in run]
+            if is_written:
+                yield Span(self._written(span), True)
+            else:
+                answer = _decode(self.tokenizer, span)
+                yield Span(after.sub("", before.sub("", answer, count=1), count=1), False)
+
+    def _written(self, ids: Sequence[int]) -> str:
+        """What is shown of a turn of the model."""
+        if self._shows_thinking:
+            return _decode(self.tokenizer, ids)
+        added = self.tokenizer.added_tokens_decoder
+        # Where the tags are special tokens, decoding leaves them out.
+        tags = {token: t.content for token, t in added.items() if t.content in (OPEN, CLOSE)}
+        runs = groupby(ids, key=tags.get)
+        text = "".join(tag or _decode(self.tokenizer, [*run]) for tag, run in runs)
+        shown = without_thinking(text)
+        return _decode(self.tokenizer, ids) if shown == text else shown
+
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.tokenizer, self.chat_template, self.template_options)
+
+    @cached_property
+    def _shows_thinking(self) -> bool:
+        return shows_thinking(self.thinking, self._template)
 
     @cached_property
     def _frame(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
@@ -105,28 +118,20 @@ class Transcripts:
             {"role": "assistant", "content": "", "tool_calls": [call]},
         ]
         answered = [*asked, {"role": "tool", "name": _PROBE, "content": f"{_PROBE}-answer"}]
-        try:
-            without, rendered = self._render(asked, False), self._render(answered, True)
-        except Exception:  # a template refuses a role by raising whatever Jinja raises
+        without = self._template.try_render(asked, generate=False)
+        rendered = self._template.try_render(answered)
+        if without is None or rendered is None:
             return _NOTHING, _NOTHING
         head, end, _ = without.rpartition(str(self.tokenizer.eos_token))
         start = head + end if end else without
         parts = rendered.removeprefix(start).split(f"{_PROBE}-answer")
         if not rendered.startswith(start) or len(parts) != 2:
             return _NOTHING, _NOTHING
-        before, after = (_decode(self.tokenizer, _encode(self.tokenizer, part)) for part in parts)
-        return re.compile(rf"\A{_any_tool(before)}"), re.compile(rf"{_any_tool(after)}\Z")
-
-    def _render(self, messages: list[dict[str, Any]], generate: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.chat_template,
-                add_generation_prompt=generate,
-                tokenize=False,
-                **self.template_options,
-            )
+        before, after = (
+            _decode(self.tokenizer, self.tokenizer(part, add_special_tokens=False)["input_ids"])
+            for part in parts
         )
+        return re.compile(rf"\A{_any_tool(before)}"), re.compile(rf"{_any_tool(after)}\Z")
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ class CutEpisode:
             wanted = _total(lengths, longest) - max(by, 1)
             place = bisect_right(limits, wanted, key=lambda limit: _total(lengths, limit))
             return replace(self, limit=limits[max(place - 1, 0)])
-        ids = _encode(self.tokenizer, self.text)
+        ids = plain_ids(self.tokenizer, self.text)
         return CutText(self.tokenizer, ids, len(ids), was_cut=self.is_cut).shorter(by)
 
     def _shown(self, text: str, ids: list[int]) -> str:
@@ -198,11 +203,11 @@ class CutEpisode:
     @cached_property
     def _ids(self) -> list[list[int] | None]:
         """Token ids of the observations, None for the model's turns."""
-        return [None if s.is_written else _encode(self.tokenizer, s.text) for s in self.spans]
+        return [None if s.is_written else plain_ids(self.tokenizer, s.text) for s in self.spans]
 
     @cached_property
     def _mark(self) -> int:
-        return len(_encode(self.tokenizer, CUT_MARK))
+        return len(plain_ids(self.tokenizer, CUT_MARK))
 
 
 def _any_tool(frame: str) -> str:
@@ -226,7 +231,3 @@ def _cut(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], kept: int) -> s
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=True))
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])

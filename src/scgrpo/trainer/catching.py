@@ -10,16 +10,27 @@ from torch import Tensor, nn
 
 from scgrpo.rollouts import Batch, Rollouts
 from scgrpo.teachers.policy import captured_hidden_states, find_backbone
-from scgrpo.trainer.resumable import ResumableTrainer
+from scgrpo.trainer import checks
 from scgrpo.trainer.rewards import check_finite, checked_functions
+from scgrpo.trainer.token_ratio import TokenRatioTrainer
 
 
-class CatchingTrainer(ResumableTrainer):
+class CatchingTrainer(TokenRatioTrainer):
     """Tells what a generation batch was made of."""
 
     _wants_student_states = False
     """Whether hidden states are to be kept of a student pass that TRL makes anyway."""
     _tap_student_pass = False
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
+        tokenized = super()._tokenize_prompts(prompts)
+        context = checks.context_length(self.model)
+        if self.model.training and context is not None:
+            for prompt, ids in zip(prompts, tokenized[0], strict=True):
+                if len(ids) >= context:
+                    place = checks.place_of(prompt, self.train_dataset)
+                    checks.check_length(len(ids), context, place)
+        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         generated = super()._generate(prompts)
@@ -70,6 +81,8 @@ class CatchingTrainer(ResumableTrainer):
         self._tap_student_pass = self.model.training and self._trl_makes_a_student_pass
         batch = super()._generate_and_score_completions(inputs)
         self._tap_student_pass = False
+        if self.mask_truncated_completions:
+            self._caught["masked"] = (~batch["completion_mask"].bool().any(1)).tolist()
         return batch, Rollouts(**self._caught)
 
     @torch.no_grad()

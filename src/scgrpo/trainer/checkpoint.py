@@ -1,7 +1,6 @@
-"""Checkpoints that are either whole or not there."""
+"""The checkpoints of a run, and what ours hold beyond TRL's."""
 
-import json
-import shutil
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,30 +10,32 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from scgrpo.rollouts import Batch
 from scgrpo.teachers.memory import TrajectoryMemory
 
+_NAME = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-[0-9]+")
+
 
 class CheckpointError(RuntimeError):
-    """A checkpoint could not be written; earlier ones are untouched."""
+    """A checkpoint could not be written, with earlier ones untouched, or none is whole."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoint folders of a run, the latest first, whole or not."""
-    found = [p for p in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if p.is_dir()]
-    steps = {p: p.name.rpartition("-")[2] for p in found}
-    return sorted((p for p in found if steps[p].isdigit()), key=lambda p: -int(steps[p]))
+    found = (p for p in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if p.is_dir())
+    return sorted(filter(is_checkpoint, found), key=lambda p: -step_of(p))
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint was written to its end: the trainer state is what is written last."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and "global_step" in state
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is named as a checkpoint is."""
+    return _NAME.fullmatch(folder.name) is not None
 
 
-def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The latest whole checkpoint of a run, None where there is none."""
-    return next((p for p in checkpoints(folder) if is_complete(p)), None)
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Optimizer steps that a checkpoint has behind it."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 @dataclass(frozen=True)
@@ -76,24 +77,3 @@ def load_generation_state(
 
 def _state_file(checkpoint: Path, process_index: int) -> Path:
     return checkpoint / f"scgrpo_state_{process_index}.pt"
-
-
-def discard_partial(folder: Path, step: int, cause: Exception) -> CheckpointError:
-    """Remove a checkpoint that failed, and say what is left.
-
-    Args:
-        folder: folder of the run's checkpoints.
-        step: step at which writing failed.
-        cause: what went wrong.
-
-    Returns:
-        The error to raise.
-    """
-    shutil.rmtree(folder / f"{PREFIX_CHECKPOINT_DIR}-{step}", ignore_errors=True)
-    last = last_complete_checkpoint(folder)
-    kept = f"{last} is whole, and training resumes from it" if last else "there is no earlier one"
-    free = shutil.disk_usage(folder).free / 2**20
-    return CheckpointError(
-        f"checkpoint {step} could not be written to {folder} ({free:.0f} MiB free: {cause}); "
-        f"{kept}; free some space and start the run again."
-    )

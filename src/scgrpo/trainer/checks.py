@@ -8,14 +8,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
 from scgrpo.config import Method
+from scgrpo.mistakes import shown
 from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.rows import check_rows
 
 LONGEST = 32
 """Prompts that are tokenized before the run begins."""
 
 
 def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> None:
-    """Refuse a training set without prompts, or without enough rows for one generation batch.
+    """Refuse a training set without good prompts, or enough rows for one generation batch.
 
     Args:
         dataset: training set.
@@ -23,7 +25,7 @@ def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> Non
         environment: whether prompts come from an environment.
 
     Raises:
-        ValueError: naming what is missing.
+        ValueError: naming what is missing, or the row and the column that cannot be.
     """
     if args.dynamic_sampling:
         _check_dynamic_sampling(dataset, environment=environment)
@@ -48,6 +50,25 @@ def check_dataset(dataset: Any, args: SCGRPOConfig, *, environment: bool) -> Non
             "(generation_batch_size / num_generations), so that no step could be made; give it "
             "more rows or a smaller per_device_train_batch_size."
         )
+    if isinstance(dataset, Dataset):
+        check_rows(dataset, "train_dataset")
+
+
+def check_reward_functions(reward_funcs: Any) -> None:
+    """Refuse what no trainer could call, such as a module or a number.
+
+    Args:
+        reward_funcs: as a user gives them, one or several or none.
+
+    Raises:
+        ValueError: for anything but a function, a reward model, or the id of one.
+    """
+    for function in reward_funcs if isinstance(reward_funcs, list) else [reward_funcs]:
+        if not (function is None or callable(function) or isinstance(function, str)):
+            raise ValueError(
+                f"reward_funcs has {shown(function)}, a {type(function).__name__}; give functions, "
+                "reward models, or their ids."
+            )
 
 
 def check_teacher(method: Method, dataset: Any) -> None:

@@ -18,6 +18,7 @@ HOOKS = {
     "_prepare_inputs": ["self", "generation_batch"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
     "_save_checkpoint": ["self", "model", "trial"],
+    "_compute_loss": ["self", "model", "inputs"],
     "training_step": ["self", "model", "inputs", "num_items_in_batch"],
 }
 LOGPS_HEAD = ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]

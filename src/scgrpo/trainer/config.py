@@ -9,6 +9,7 @@ from trl import GRPOConfig
 
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import AGGREGATIONS
+from scgrpo.teachers.thinking import check_thinking
 
 
 @dataclass
@@ -40,6 +41,13 @@ class SCGRPOConfig(Method, GRPOConfig):
         default="math",
         metadata={"help": "Guide of the teacher: math, code, agent, or a text with {reference}."},
     )
+    reference_thinking: str = field(
+        default="template",
+        metadata={
+            "help": "<think> blocks of references: template (as the chat template treats those of "
+            "earlier turns), keep or remove."
+        },
+    )
     teacher_max_length: int | None = field(
         default=None,
         metadata={"help": "Longest teacher sequence in tokens; the model's context by default."},
@@ -63,12 +71,13 @@ class SCGRPOConfig(Method, GRPOConfig):
 
     def _check_method(self) -> None:
         self.check()
+        check_thinking(self.reference_thinking)
         if self.use == "weight":
             self._check_weighting()
         if self.use == "loss":
             self._check_loss()
-        if self.use == "weight" or self.advantage == "whitened":
-            self._check_per_token_advantages()
+        if self.advantage == "whitened":
+            self._check_whitened()
         self._check_advantage()
 
     @property
@@ -128,16 +137,18 @@ class SCGRPOConfig(Method, GRPOConfig):
                 f"{(batch // group + 1) * group}."
             )
 
-    def _check_per_token_advantages(self) -> None:
+    def _check_whitened(self) -> None:
+        """Refuse what asks for the sign of a sequence's advantage, which returns per token lack."""
+        asking = None
         if self.loss_type == "vespo":
-            raise ValueError(
-                "loss_type='vespo' reshapes advantages per sequence and cannot carry one per "
-                "token; use loss_type='grpo' or 'dapo'."
-            )
+            asking = "loss_type='vespo' chooses its parameters"
         if self.off_policy_mask_threshold is not None:
+            asking = f"off_policy_mask_threshold={self.off_policy_mask_threshold} drops sequences"
+        if asking is not None:
             raise ValueError(
-                "off_policy_mask_threshold needs one advantage per sequence; leave it unset when "
-                "tokens are weighted or returns are whitened."
+                f"{asking} by the sign of a sequence's advantage, which advantage='whitened' gives "
+                "each token for itself; set advantage='group', or loss_type='grpo' and no "
+                "off_policy_mask_threshold."
             )
 
     def _check_weighting(self) -> None:

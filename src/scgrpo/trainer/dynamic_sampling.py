@@ -25,7 +25,7 @@ from scgrpo.world import World, gather_padded
 logger = logging.getLogger(__name__)
 
 Generate = Callable[[list[dict[str, Any]]], tuple[Batch, Rollouts]]
-PER_ROLLOUT = ("rows", "prompts", "prompt_ids", "completion_ids", "written", "tools")
+PER_ROLLOUT = ("rows", "prompts", "prompt_ids", "completion_ids", "written", "tools", "masked")
 
 
 class DataExhausted(RuntimeError):

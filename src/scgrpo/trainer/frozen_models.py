@@ -1,5 +1,6 @@
 """Models beside the policy, placed and sharded by TRL's own means."""
 
+import copy
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from transformers import PreTrainedModel
 from trl.models import prepare_deepspeed
 from trl.models.utils import prepare_fsdp
 from trl.trainer.utils import create_model_from_path, disable_dropout_in_model, use_adapter
+
+from scgrpo.trainer.zero3 import copy_of_parts, is_cut
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,15 @@ class FrozenModels:
     def load(self, path: str) -> PreTrainedModel:
         """A model by hub id or folder."""
         return create_model_from_path(path, **self.init_arguments)
+
+    def copy(self, model: PreTrainedModel) -> PreTrainedModel:
+        """A model of its own with the weights that a model has now."""
+        if is_cut(model):
+            return copy_of_parts(model)
+        copied = copy.deepcopy(model)
+        # TRL's fused head is bound to the model that was copied.
+        vars(copied).pop("forward", None)
+        return copied
 
     def prepare(self, model: PreTrainedModel) -> nn.Module:
         """The model frozen, on the devices of the policy and sharded as it is."""

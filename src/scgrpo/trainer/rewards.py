@@ -3,7 +3,7 @@
 TRL's trainer keeps the functions as they were given; they are wrapped only while they are called.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,9 @@ from trl import GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
 from trl.trainer.utils import is_async_callable
 
+from scgrpo.mistakes import on_one_line, shown
 from scgrpo.trainer.config import SCGRPOConfig
+from scgrpo.trainer.reward_values import listed, number_in
 
 OVERLONG_NAME = "soft_overlong_punishment_reward"
 """What TRL calls DAPO's soft over-long penalty."""
@@ -86,14 +88,11 @@ def check_rewards(rewards: Any, name: str) -> list[float | None]:
     Raises:
         RewardError: for anything but a sequence of numbers (or None).
     """
-    try:
-        given = None if isinstance(rewards, str | bytes | Set | Mapping) else list(rewards)
-    except TypeError:
-        given = None
+    given = listed(rewards)
     if given is None:
         raise RewardError(
-            f"the reward function '{name}' returned {type(rewards).__name__} {rewards!r}; it must "
-            "return a list of numbers, one per completion."
+            f"the reward function '{name}' returned {type(rewards).__name__} {shown(rewards)}; it "
+            "must return a list of numbers, one per completion."
         )
     return [_number(reward, row, name) for row, reward in enumerate(given)]
 
@@ -106,7 +105,7 @@ def _checked(function: Any, name: str) -> Any:
         async def judge_later(**arguments: Any) -> list[float | None]:
             try:
                 rewards = await function(**arguments)
-            except Exception as error:  # the user's code may raise anything
+            except (Exception, SystemExit) as error:  # the user's code may raise anything
                 raise _failure(name, error) from error
             return check_rewards(rewards, name)
 
@@ -115,30 +114,27 @@ def _checked(function: Any, name: str) -> Any:
     def judge(**arguments: Any) -> list[float | None]:
         try:
             rewards = function(**arguments)
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             raise _failure(name, error) from error
         return check_rewards(rewards, name)
 
     return judge
 
 
-def _failure(name: str, error: Exception) -> RewardError:
+def _failure(name: str, error: BaseException) -> RewardError:
     return RewardError(
-        f"the reward function '{name}' raised {type(error).__name__}: {error}; make it return a "
-        "number for every completion, or None where it does not apply."
+        f"the reward function '{name}' raised {type(error).__name__}: {on_one_line(error)}; "
+        "make it return a number for every completion, or None where it does not apply."
     )
 
 
 def _number(reward: Any, row: int, name: str) -> float | None:
     if reward is None:
         return None
-    try:
-        value = float(reward) if not isinstance(reward, str) else None
-    except (TypeError, ValueError, OverflowError):
-        value = None
+    value = number_in(reward)
     if value is None:
         raise RewardError(
-            f"the reward function '{name}' returned {reward!r} for completion {row}, which is no "
-            "number; return a float, or None for unscored."
+            f"the reward function '{name}' returned {shown(reward)} for completion {row}, which is "
+            "no number; return a float, or None for unscored."
         )
     return value

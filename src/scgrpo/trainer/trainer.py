@@ -8,19 +8,16 @@ from typing import Any
 from torch import Tensor, nn
 from trl import GRPOConfig
 
-from scgrpo.credit.aggregation import Aggregation
-from scgrpo.credit.build import Host, build_credit, new_memory
+from scgrpo.credit.build import build_credit, new_memory
 from scgrpo.credit.credit import Attached
 from scgrpo.credit.use import Update
-from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext
-from scgrpo.teachers.policy import Policy
+from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext, total_reward
 from scgrpo.trainer import checks
-from scgrpo.trainer.catching import CatchingTrainer
 from scgrpo.trainer.citation import PAPER
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DynamicSampling
-from scgrpo.trainer.frozen_models import FrozenModels
+from scgrpo.trainer.hosting import HostingTrainer
 from scgrpo.trainer.rewards import with_overlong_penalty
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
 from scgrpo.trainer.verification import ThresholdWatch, Verification
@@ -42,7 +39,7 @@ class WeighedBatch:
 RolloutSink = Callable[[WeighedBatch], None]
 
 
-class SCGRPOTrainer(CatchingTrainer):
+class SCGRPOTrainer(HostingTrainer):
     """Drop-in for `trl.GRPOTrainer`: the same arguments, and credit per token.
 
     Everything that is not credit is TRL's: generation, rewards, loss, distribution, logging. A
@@ -88,6 +85,7 @@ class SCGRPOTrainer(CatchingTrainer):
     ) -> None:
         args = SCGRPOConfig.of(args, model)
         checks.check_dataset(train_dataset, args, environment=environment_factory is not None)
+        checks.check_reward_functions(reward_funcs)
         super().__init__(
             model=model,
             reward_funcs=with_overlong_penalty(reward_funcs, args),
@@ -110,6 +108,9 @@ class SCGRPOTrainer(CatchingTrainer):
             checks.context_length(self.model),
             {"chat_template": self.chat_template, **self.chat_template_kwargs},
         )
+        self._set_up(args)
+
+    def _set_up(self, args: SCGRPOConfig) -> None:
         self._verification = Verification.of(
             self.reward_func_names, self.reward_weights, args.verifier
         )
@@ -134,51 +135,7 @@ class SCGRPOTrainer(CatchingTrainer):
         self.rollout_sink: RolloutSink | None = None
         self.inspected_rollouts = 0
 
-    def _host(self) -> Host:
-        args = self.args
-        checks.check_teacher(args.method, self.train_dataset)
-        unwrapped = self.accelerator.unwrap_model(self.model)
-        return Host(
-            args.method,
-            self._world,
-            Policy.of(unwrapped, lambda: self.model),
-            text_tokenizer(self.processing_class),
-            FrozenModels(
-                self.accelerator,
-                {"dtype": self.model.dtype, "device_map": None}
-                | (args.teacher_model_init_kwargs or {}),
-                self.is_deepspeed_enabled,
-                self.is_fsdp_enabled,
-            ),
-            Aggregation(
-                args.loss_type,
-                args.steps_per_generation,
-                self.max_completion_length,
-                self._world.num_processes,
-            ),
-            self.reward_weights,
-            self._sampling_logps,
-            self.accelerator.autocast,
-            self.temperature,
-            args.guide,
-            checks.teacher_length(args.teacher_max_length, checks.context_length(unwrapped)),
-            self.chat_template,
-            self.chat_template_kwargs,
-            args.score_tokens,
-            prompts_are_given=self.rollout_func is not None,
-        )
-
     # --- TRL's hooks, in the order in which it calls them ---
-
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        tokenized = super()._tokenize_prompts(prompts)
-        context = checks.context_length(self.model)
-        if self.model.training and context is not None:
-            for prompt, ids in zip(prompts, tokenized[0], strict=True):
-                if len(ids) >= context:
-                    place = checks.place_of(prompt, self.train_dataset)
-                    checks.check_length(len(ids), context, place)
-        return tokenized
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._times.timed("generate"):
@@ -254,16 +211,17 @@ class SCGRPOTrainer(CatchingTrainer):
     def _step_context(self, rollouts: Rollouts) -> StepContext:
         reward_B = self._verification.reward(rollouts.reward_per_func)
         reward_NG = reward_B.view(-1, self.num_generations)
+        total_B = total_reward(rollouts.reward_per_func, self.reward_weights)
         batch_of_step = self._position // (self.args.steps_per_generation * self.num_iterations)
-        inspected = min(self.inspected_rollouts, len(rollouts)) if self._wants_records else 0
         return StepContext(
             rollouts,
             reward_NG.float().cpu(),
+            total_B.view_as(reward_NG).float().cpu(),
             self._world,
             self.args.seed,
             self.state.global_step,
             first_group=batch_of_step * len(reward_NG),
-            inspected=frozenset(range(inspected)),
+            inspected=self.inspected_rollouts if self._wants_records else 0,
         )
 
     @property

@@ -7,8 +7,9 @@ import pytest
 from scgrpo.tasks.appworld import environments
 from scgrpo.tasks.appworld.environments import NO_CODE, OVER, find_code
 from scgrpo.tasks.appworld.worker import shorten
-from scgrpo.tasks.episodes import TextEnvironment, play
+from scgrpo.tasks.episodes import TextEnvironment
 from tests.tasks.appworld.conftest import RIGHT, ROW, block
+from tests.tasks.playing import play
 
 
 @pytest.mark.parametrize(

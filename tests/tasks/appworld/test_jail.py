@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from scgrpo.tasks.appworld import jail
 from scgrpo.tasks.appworld.environments import OVER
 from scgrpo.tasks.appworld.process import BLOCK, disk_use
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.tasks.sandbox.probe import find_isolation
+from scgrpo.tasks.sandbox.seccomp import build_filters
 from tests.tasks.appworld.conftest import RIGHT, ROW, block, needs_bubblewrap
+from tests.tasks.conftest import COMPLAINT, NOT_PERMITTED, fake_bwrap
 
 ATTACKS = {
     "answer by the link": "open('data/tasks/aaa111_1/ground_truth/answer.json').read()",
@@ -186,16 +189,32 @@ def test_what_is_counted(tmp_path):
     assert disk_use(tmp_path / "gone", BLOCK) == 0
 
 
-def test_a_bubblewrap_that_cannot_cap_is_refused(make_task, tmp_path, monkeypatch):
-    old = tmp_path / "bwrap"
-    old.write_text("#!/bin/sh\necho usage: --tmpfs DEST\n")
-    old.chmod(0o755)
-    monkeypatch.setattr("scgrpo.tasks.appworld.installation.shutil.which", lambda name: str(old))
-    with pytest.raises(ValueError, match=r"too old.*bubblewrap 0\.7 or later"):
+def test_a_bubblewrap_that_cannot_cap_is_refused(make_task, fresh, tmp_path, monkeypatch):
+    fake_bwrap(tmp_path, monkeypatch, "echo bubblewrap 0.6.1")
+    with pytest.raises(ValueError, match=r"bubblewrap is 0\.6\.1.*install 0\.7 or later"):
         _ = make_task().text_environment
 
 
-def test_without_bubblewrap_it_refuses(make_task, monkeypatch):
-    monkeypatch.setattr("scgrpo.tasks.appworld.installation.shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match=r"apt-get install bubblewrap.*sandbox to process"):
+def test_without_bubblewrap_it_refuses(make_task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"apt-get install bubblewrap.*option sandbox=process"):
         _ = make_task().text_environment
+
+
+def test_where_it_is_not_permitted_no_episode_begins(make_task, fresh, tmp_path, monkeypatch):
+    fake_bwrap(tmp_path, monkeypatch, NOT_PERMITTED)
+    with pytest.raises(ValueError, match=rf"{COMPLAINT}; .*seccomp=unconfined.*sandbox=process"):
+        _ = make_task().text_environment
+
+
+@needs_bubblewrap
+def test_a_jail_without_proc(make_task, monkeypatch):
+    """As in containers in which /proc cannot be mounted."""
+    without = replace(find_isolation("process"), own_proc=False)
+    monkeypatch.setattr(jail, "find_isolation", lambda way_out: without)
+    environment = make_task().text_environment()
+    environment.reset(ROW)
+    shown = environment.step(block("import os\nprint(os.listdir('/proc'))"))
+    assert shown.observation == "[]\n"
+    assert environment.step(block(RIGHT)).reward == 1.0
+    environment.close()

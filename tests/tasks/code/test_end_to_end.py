@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from scgrpo.cli.main import app
 from scgrpo.tasks.code import livecodebench
-from scgrpo.tasks.code.sandbox import SandboxPool, probe
+from scgrpo.tasks.sandbox import SandboxPool, probe
 from tests.tasks.code import rows
 from tests.tasks.tiny_text_model import save_text_model
 

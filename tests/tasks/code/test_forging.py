@@ -15,7 +15,7 @@ from scgrpo.tasks.code.judge import (
     ScriptProblem,
     judge,
 )
-from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
+from scgrpo.tasks.sandbox import SandboxPool, TestCode
 from tests.tasks.code import rows
 
 NEEDLE = "918273645546372819"

@@ -11,7 +11,7 @@ from scgrpo.tasks.code.judge import (
     Verdict,
     judge,
 )
-from scgrpo.tasks.code.sandbox import SandboxPool, TestCode
+from scgrpo.tasks.sandbox import SandboxPool, TestCode
 
 TESTS = (InputOutput("1", "1"), InputOutput("2", "2"))
 PROBLEMS: dict[str, Problem] = {

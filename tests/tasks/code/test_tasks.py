@@ -9,8 +9,8 @@ import pytest
 
 from scgrpo.tasks import load_task
 from scgrpo.tasks.code import livecodebench
-from scgrpo.tasks.code.sandbox import probe
 from scgrpo.tasks.code.task import CodeTask
+from scgrpo.tasks.sandbox import probe
 from tests.tasks.code import rows
 
 HUMANEVAL = Path(__file__).parents[4] / "shared/data/humaneval/HumanEval.jsonl.gz"
@@ -321,7 +321,7 @@ def test_without_isolation_no_task_begins(make: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_a_sandbox_that_does_not_start_is_a_failure(make: Any) -> None:
-    from scgrpo.tasks.code.sandbox import SandboxError
+    from scgrpo.tasks.sandbox import SandboxError
 
     task = make("lcb", data=str(livecodebench.EXAMPLES))
     task.rows("test")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scgrpo.tasks import load_task
 from scgrpo.tasks.base import Task
-from scgrpo.tasks.episodes import EpisodeTask, play
+from scgrpo.tasks.episodes import EpisodeTask
 from scgrpo.tasks.lookup.environments import (
     LookupText,
     LookupTools,
@@ -20,6 +20,7 @@ from scgrpo.tasks.lookup.environments import (
 from scgrpo.tasks.lookup.problems import NAMES, Problem, draw_problem
 from scgrpo.tasks.lookup.task import LookupTask, as_calls, as_text
 from scgrpo.tasks.lookup.writer import ErrorRates, Writer
+from tests.tasks.playing import play
 
 NUMBERS = tuple(range(1, 17))
 PROBLEM = Problem(("fig", "plum"), NUMBERS)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from scgrpo.tasks.episodes import TextEnvironment, play
+from scgrpo.tasks.episodes import TextEnvironment
 from scgrpo.tasks.shop import ShopTask
 from scgrpo.tasks.shop.environments import INVALID, ShopText, ShopTools, find_action
 from scgrpo.tasks.shop.oracle import shop_for, wanted_options
 from scgrpo.tasks.shop.session import Session
+from tests.tasks.playing import play
 from tests.tasks.shop.hand_made import LAMP, MUG, make_shop
 
 GOLDEN = Path(__file__).parent / "golden_transcript.txt"

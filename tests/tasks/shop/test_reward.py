@@ -178,3 +178,21 @@ def test_token_sets_of_real_instructions():
         if first.isascii() and second.isascii():
             expected = reward_oracle.token_set_ratio(first, second)
             assert fuzz.token_set_ratio(first, second) == expected, (first, second)
+
+
+def test_phrases_are_alike_above_85_and_not_at_it():
+    at, above = ("abcdefghijk", "abcdefghijkzzzz"), ("abcdefghijkl", "abcdefghijklzzzz")
+    assert [fuzz.token_set_ratio(*pair) for pair in (at, above)] == [85, 86]
+    assert not similar(*at) and similar(*above)
+
+
+@pytest.mark.parametrize(
+    ("shared", "wanted", "part"),
+    [(0, 9, 0.0), (1, 11, 0.1), (1, 10, 0.5), (1, 5, 0.5), (2, 9, 1.0)],
+)
+def test_bounds_of_the_type_part(shared, wanted, part):
+    """A share of the title's nouns below 0.1, from 0.1 on, and above 0.2."""
+    nouns = {"bought": tuple("abcdefghijk"[:shared]), "wanted": tuple("abcdefghijk"[:wanted])}
+    bought = replace(MUG, title="bought", query="another", levels="elsewhere")
+    goal = replace(GOAL, name="wanted")
+    assert judge(bought, (), goal, nouns.__getitem__).type == part

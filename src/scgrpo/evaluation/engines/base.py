@@ -7,6 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 Message = Mapping[str, Any]
 Prompt = str | Sequence[Message] | Sequence[int]
 """A text, chat messages, or token ids."""
+BATCH_TOKENS = 16384
+"""Padded tokens of a batch that `transformers` draws."""
+CONCURRENCY, TIMEOUT = 32, 1800.0
+"""Requests to a server at once, and the seconds that one may take."""
 
 
 @dataclass(frozen=True)

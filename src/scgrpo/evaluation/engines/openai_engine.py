@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from scgrpo.evaluation.engines.base import (
+    CONCURRENCY,
+    TIMEOUT,
     Completion,
     EngineError,
     Failed,
@@ -21,6 +23,7 @@ from scgrpo.evaluation.engines.base import (
 )
 from scgrpo.evaluation.engines.rendering import is_token_ids
 from scgrpo.evaluation.sample_seeds import short_seed
+from scgrpo.extras import require
 
 NO_KEY = "none"
 """Sent where OPENAI_API_KEY is not set; servers of one's own take anything."""
@@ -53,7 +56,7 @@ class OpenAIEngine:
     The key is read from OPENAI_API_KEY; it is neither recorded nor shown.
 
     Raises:
-        ImportError: where the `openai` package is not installed.
+        MissingExtra: where the `openai` package is not installed.
         ValueError: for something that is no URL.
     """
 
@@ -65,17 +68,13 @@ class OpenAIEngine:
         model: str,
         *,
         options: Mapping[str, Any] | None = None,
-        concurrency: int = 32,
-        timeout: float = 1800.0,
+        concurrency: int = CONCURRENCY,
+        timeout: float = TIMEOUT,
         retries: int = 5,
     ) -> None:
-        try:
-            import openai
-        except ImportError as error:
-            raise ImportError(
-                f"the openai engine needs the openai package, which cannot be imported ({error}); "
-                "pip install 'scgrpo[openai]'."
-            ) from error
+        require("openai")
+        import openai
+
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}; it must be at least 1.")
         self._openai = openai

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from scgrpo.evaluation.engines.base import Completion, EngineError, Request, Result, Sampling
+from scgrpo.evaluation.engines.base import (
+    BATCH_TOKENS,
+    Completion,
+    EngineError,
+    Request,
+    Result,
+    Sampling,
+)
 from scgrpo.evaluation.engines.rendering import check_lengths, no_room, render_all
 from scgrpo.evaluation.sampling import inference_state, sample_completions, stop_tokens, uniforms
 
@@ -27,7 +34,7 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = 16384) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = BATCH_TOKENS) -> None:
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens is {batch_tokens}; it must be at least 1.")
         self.model, self.tokenizer, self.batch_tokens = model, tokenizer, batch_tokens

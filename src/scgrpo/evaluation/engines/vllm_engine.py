@@ -16,6 +16,7 @@ from scgrpo.evaluation.engines.base import (
 )
 from scgrpo.evaluation.engines.rendering import check_lengths, no_room, render_all
 from scgrpo.evaluation.sample_seeds import short_seed
+from scgrpo.extras import require
 
 WINDOW = 4096
 """Requests that vLLM holds at once; it runs as many of them as its memory allows."""
@@ -35,19 +36,15 @@ class VLLMEngine:
         options: arguments of `vllm.LLM`, such as tensor_parallel_size or max_model_len.
 
     Raises:
-        ImportError: where vLLM is not installed.
+        MissingExtra: where vLLM is not installed.
     """
 
     name = "vllm"
 
     def __init__(self, model: str, options: Mapping[str, Any] | None = None) -> None:
-        try:
-            import vllm
-        except ImportError as error:
-            raise ImportError(
-                f"the vllm engine needs vLLM, which cannot be imported ({error}); pip install "
-                "'scgrpo[vllm]', or take --engine transformers."
-            ) from error
+        require("vllm", ", or take --engine transformers")
+        import vllm
+
         self._vllm = vllm
         base, adapter, arguments = _lora(model)
         self.llm = vllm.LLM(model=base, **arguments | dict(options or {}))

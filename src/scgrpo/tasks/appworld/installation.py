@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-SPLITS = ("train", "dev", "test_normal", "test_challenge")
-COMMANDS = "pip install appworld && appworld install && appworld download data"
+from scgrpo.extras import install
+
+COMMANDS = f"{install('appworld')} && appworld install && appworld download data"
 SANDBOXES = ("bubblewrap", "process")
 
 # Run under the interpreter in question: where the package is, and which folders Python needs.
@@ -55,9 +55,9 @@ class Installation:
             return f"python is {self.python!r}, which does not run ({error}); give an interpreter."
         if found["folder"] is None:
             return (
-                f"the interpreter {self.python} has no package appworld; run `{COMMANDS}`, in an "
-                "environment of its own where its versions do not suit, and set python to that "
-                "environment's interpreter."
+                f"the interpreter {self.python} has no package appworld; run `{COMMANDS}`, or, "
+                "where its versions do not suit, the same with `pip install appworld` in an "
+                "environment of its own, and set python to that environment's interpreter."
             )
         if not found["apps"]:
             return f"AppWorld's apps are not unpacked in {found['folder']}; run `appworld install`."
@@ -139,25 +139,3 @@ def probe(python: str) -> dict[str, Any]:
     )
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
-
-
-def find_bubblewrap() -> str:
-    """The program `bwrap`.
-
-    Raises:
-        ValueError: with the command that installs it.
-    """
-    program = shutil.which("bwrap")
-    if program is None:
-        raise ValueError(
-            "AppWorld runs the model's code, and bubblewrap, which keeps it from the tasks' "
-            "answers and from this machine, is not installed; run `apt-get install bubblewrap`, "
-            "or set sandbox to process to do without."
-        )
-    said = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=10)
-    if "--size" not in said.stdout + said.stderr:
-        raise ValueError(
-            f"{program} is too old to cap what the model's code writes; install bubblewrap 0.7 or "
-            "later, or set sandbox to process to do without."
-        )
-    return program

@@ -7,10 +7,18 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from scgrpo.tasks.appworld.installation import Installation, find_bubblewrap, probe
+from scgrpo.tasks.appworld.installation import Installation, probe
 from scgrpo.tasks.appworld.process import WORKER, Worker
-from scgrpo.tasks.code.sandbox.bubblewrap import INSIDE
-from scgrpo.tasks.code.sandbox.seccomp import build_filters
+from scgrpo.tasks.sandbox.bubblewrap import (
+    INSIDE,
+    SYSTEM,
+    Bubblewrap,
+    in_memory,
+    read_only_from,
+    read_only_system,
+)
+from scgrpo.tasks.sandbox.probe import find_isolation
+from scgrpo.tasks.sandbox.seccomp import build_filters
 
 GUARD = INSIDE / "guard.py"
 LARGEST_FILE_MB = 256
@@ -19,8 +27,7 @@ SCRATCH_MB = 128
 THREADS = 128
 """Where the kernel counts them for each jail, that is where we are not root."""
 
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-OF_ETC = ("alternatives", "ld.so.cache", "localtime", "nsswitch.conf", "passwd")
+SHOWN = (*SYSTEM, "/sbin", "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd")
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
@@ -40,7 +47,7 @@ class Grounds:
     def __init__(self, installation: Installation, sandbox: str, memory: int, disk: int) -> None:
         self.installation = installation
         self._memory, self._disk = memory, disk
-        self._bubblewrap = find_bubblewrap() if sandbox == "bubblewrap" else None
+        self._isolation = find_isolation("process") if sandbox == "bubblewrap" else None
         self._folder = tempfile.TemporaryDirectory(prefix="scgrpo-appworld-")
         self._top = Path(self._folder.name).resolve()
         self._numbers = count()
@@ -68,35 +75,30 @@ class Grounds:
         return self._start(folder, plays=False)
 
     def _start(self, folder: Path, *, plays: bool) -> Worker:
-        is_jailed = plays and self._bubblewrap is not None
+        is_jailed = plays and self._isolation is not None
         filters = build_filters() if is_jailed else None
         config = {
             "memory_mb": self._memory,
             "output_mb": LARGEST_FILE_MB,
             "processes": THREADS if is_jailed else None,
             "isolated": False,
-            "filters": [part.hex() for part in (filters.sandbox, filters.program)]
-            if filters
-            else [],
+            "filters": filters.both if filters else [],
         }
         command = [self.installation.python, "-u", str(WORKER), str(GUARD), json.dumps(config)]
-        if self._bubblewrap is not None:
-            command = [self._bubblewrap, *self._mounts(folder, plays), *command]
+        if self._isolation is not None:
+            jail = self._jail(self._isolation, folder, plays)
+            command = [self._isolation.program, *jail, *command]
         disk = self._disk * 2**20 if plays else None
         world = folder / "world"
         return Worker(command, folder / "worker.log", _environment(folder), world, disk)
 
-    def _mounts(self, folder: Path, plays: bool) -> Iterator[str]:
+    def _jail(self, isolation: Bubblewrap, folder: Path, plays: bool) -> Iterator[str]:
         yield from ("--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
-        for path in SYSTEM:
-            if os.path.islink(path):
-                yield from ("--symlink", os.readlink(path), path)
-            else:
-                yield from ("--ro-bind-try", path, path)
-        for name in OF_ETC:
-            yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
-        yield from ("--proc", "/proc", "--dev", "/dev")
-        yield from (*_in_memory("/tmp"), *_in_memory("/dev/shm"))
+        for path in SHOWN:
+            yield from read_only_system(path)
+        scratch = SCRATCH_MB << 20
+        yield from isolation.devices()
+        yield from (*in_memory("/tmp", scratch), *in_memory("/dev/shm", scratch))
         data = str(self.installation.data)
         needed = [*probe(self.installation.python)["paths"], str(WORKER), str(GUARD)]
         for path in [*_outermost(needed), data, str(folder if plays else self._top)]:
@@ -104,21 +106,17 @@ class Grounds:
         if plays:
             own = folder / "own"
             yield from ("--bind", str(own / "outputs"), str(own / "outputs"))
-            yield from (*_in_memory(own / "home"), *_in_memory(own / "cache"))
+            yield from (*in_memory(own / "home", scratch), *in_memory(own / "cache", scratch))
             for truth in self.installation.truths():
-                yield from _in_memory(truth, size=1)
-        yield from ("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", str(folder / "world"))
-
-
-def _in_memory(path: str | Path, size: int = SCRATCH_MB << 20) -> tuple[str, ...]:
-    return ("--size", str(size), "--tmpfs", str(path))
+                yield from in_memory(truth, 1)
+        yield from read_only_from(folder / "world")
 
 
 def _outermost(paths: list[str]) -> list[str]:
     """The paths without those that lie in another one, or in a folder of the system."""
     kept: list[str] = []
     for path in sorted({os.path.realpath(path) for path in paths} | set(paths)):
-        if not any(path == k or path.startswith(k + "/") for k in (*SYSTEM, *kept)):
+        if not any(path == k or path.startswith(k + "/") for k in (*SHOWN, *kept)):
             kept.append(path)
     return kept
 

@@ -1,1 +1,5 @@
 """Programming problems, judged by running the programs in a sandbox."""
+
+from scgrpo.extras import require
+
+require("code")

@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation, Overflow, localcontext
 from typing import Any
 
-from scgrpo.tasks.code.sandbox.inside.values import Tree
+from scgrpo.tasks.sandbox.inside.values import Tree
 
 
 def same_output(actual: str, expected: str, *, by_lines: bool = True, tolerance: float = 0) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from scgrpo.tasks.code.compare import same_output, same_value
-from scgrpo.tasks.code.sandbox import (
+from scgrpo.tasks.sandbox import (
     LoadedProgram,
     ProgramEnded,
     Raised,
@@ -18,7 +18,7 @@ from scgrpo.tasks.code.sandbox import (
     TestCode,
     run_tests,
 )
-from scgrpo.tasks.code.sandbox.inside.values import Tree, to_tree
+from scgrpo.tasks.sandbox.inside.values import Tree, to_tree
 
 WRONG = "wrong answer"
 CHECKER_FILES = ("input.txt", "correct_output.txt", "solution_output.txt")

@@ -11,8 +11,8 @@ from scgrpo.tasks.code.damage import damaged_functions
 from scgrpo.tasks.code.judge import CheckedProblem
 from scgrpo.tasks.code.options import CodeOptions
 from scgrpo.tasks.code.prompts import Messages, fenced, function_prompt
-from scgrpo.tasks.code.sandbox import TestCode
 from scgrpo.tasks.code.task import CodeTask, Row
+from scgrpo.tasks.sandbox import TestCode
 from scgrpo.tasks.sources import Source
 
 COLUMNS = ("task_id", "text", "code", "test_list")

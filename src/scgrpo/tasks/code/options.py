@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scgrpo.tasks.code.sandbox import Limits
-from scgrpo.tasks.code.sandbox.probe import KINDS
 from scgrpo.tasks.code.verifier import SECONDS, ProgramVerifier, Reward
+from scgrpo.tasks.sandbox import Limits
+from scgrpo.tasks.sandbox.probe import KINDS
 
 PACKAGES = ("numpy",)
 

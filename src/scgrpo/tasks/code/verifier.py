@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+from scgrpo.tasks.base import FAILURES_METRIC
 from scgrpo.tasks.code.judge import Problem, Verdict, judge
-from scgrpo.tasks.code.sandbox import Limits, SandboxError, SandboxPool, choose_backend
-from scgrpo.tasks.workers import METRIC, share_of_cores
+from scgrpo.tasks.cores import share_of_cores
+from scgrpo.tasks.sandbox import Limits, SandboxError, SandboxPool, choose_backend
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class ProgramVerifier:
         """
         verdicts, failed = self.verdicts(items, stop_early=reward == "all")
         if log_metric is not None and items:
-            log_metric(METRIC, len(failed) / len(items))
+            log_metric(FAILURES_METRIC, len(failed) / len(items))
         return [v.share if reward == "share" else float(v.solved) for v in verdicts]
 
     def verdicts(

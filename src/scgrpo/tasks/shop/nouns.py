@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from scgrpo.extras import install
 from scgrpo.tasks.shop.words import words
 
 ReadNouns = Callable[[str], tuple[str, ...]]
@@ -32,9 +33,10 @@ def find_nouns(name: str = "auto") -> ReadNouns:
         raise ValueError(f"nouns is {name!r}; choose auto, spacy or words.")
     reader = None if name == "words" else _spacy_nouns()
     if reader is None and name == "spacy":
+        command = f"{install('spacy')} && python -m spacy download {SPACY_MODELS[0]}"
         raise ValueError(
             f"nouns is 'spacy', but none of {', '.join(SPACY_MODELS)} is installed; run "
-            "`pip install spacy && python -m spacy download en_core_web_sm`, or set nouns to words."
+            f"`{command}`, or set nouns to words."
         )
     return reader or title_words
 
@@ -50,11 +52,6 @@ def title_words(title: str) -> tuple[str, ...]:
     return tuple(w for w in found if w not in never and not _NUMBER.fullmatch(w))
 
 
-def reader_name(reader: ReadNouns) -> str:
-    """What a run records of the reader it used."""
-    return str(getattr(reader, "name", "words"))
-
-
 @lru_cache(maxsize=1)
 def _spacy_nouns() -> ReadNouns | None:
     try:
@@ -62,12 +59,11 @@ def _spacy_nouns() -> ReadNouns | None:
     except ImportError:
         return None
     model = next((m for m in SPACY_MODELS if spacy.util.is_package(m)), None)
-    return None if model is None else _SpacyNouns(spacy.load(model), model)
+    return None if model is None else _SpacyNouns(spacy.load(model))
 
 
 class _SpacyNouns:
-    def __init__(self, tag: Callable[[str], object], name: str) -> None:
-        self.name = name
+    def __init__(self, tag: Callable[[str], object]) -> None:
         self._tag = lru_cache(maxsize=65536)(
             lambda title: tuple(t.text.lower() for t in tag(title) if t.pos_ in NOUNS)  # type: ignore[attr-defined]
         )

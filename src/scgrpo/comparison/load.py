@@ -1,0 +1,158 @@
+"""From a comparison's YAML to what is compared, and what cannot be, said before anything runs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from scgrpo.comparison.config import BASE, Comparison, MethodRow, Sweep, TaskRow
+from scgrpo.mistakes import ConfigError
+from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
+
+Rows = TypeVar("Rows")
+RUN = {
+    "seed": "give seeds in the method's row",
+    "name": "a run is named after its task, method, learning rate and seed",
+    "output_dir": "give output at the top of the comparison",
+    "preset": "give preset in the method's row",
+    "task": "give task in the task's row",
+    "task_options": "give options in the task's row",
+    "trainer": "write the keys under it beside the others",
+}
+"""Keys of a run that `settings` must not have, and what sets them."""
+EVALUATION = {
+    "model": "rows of tasks and methods set the models",
+    "task": "give task in the task's row",
+    "task_options": "give options, or evaluation_options for another task, in the task's row",
+    "split": "give splits and validation in the task's row",
+    "limit": "give the number of problems beside each split",
+    "k": "give k at the top of the comparison",
+    "seed": "give seed at the top of the comparison",
+    "output": "records lie in the folders of the runs",
+}
+"""Options that `evaluation` must not have, likewise."""
+
+
+def load_comparison(path: Path) -> Comparison:
+    """Read a comparison and refuse names, numbers and rows that cannot be.
+
+    What is a matter of a run, an evaluation or a model is left to `plan.check`.
+
+    Raises:
+        ConfigError: naming the value, its place and the cure.
+    """
+    values = read_mapping_file(path, "comparison")
+    for what, kind in (("methods", MethodRow), ("tasks", TaskRow)):
+        values[what] = _rows(kind, values.get(what), what, path)
+    if isinstance(values.get("sweep"), dict):
+        values["sweep"] = build(Sweep, values["sweep"], f"sweep of {path}")
+    comparison = build(Comparison, values, str(path))
+    for complaint in _complaints(comparison):
+        raise ConfigError(complaint)
+    return comparison
+
+
+def _rows(kind: type[Rows], rows: Any, what: str, path: Path) -> dict[str, Rows]:
+    if not isinstance(rows, dict) or not rows:
+        raise ConfigError(f"{path} names no {what}; write {what}: with a mapping of names.")
+    found = {}
+    for name, keys in rows.items():
+        place = f"{what} {name!r} of {path}"
+        if not isinstance(keys, dict | None):
+            raise ConfigError(f"{place} is {keys!r}; write a mapping of keys, or nothing.")
+        found[str(name)] = build(kind, {"name": str(name), **(keys or {})}, place)
+    return found
+
+
+def _complaints(comparison: Comparison) -> Iterator[str]:
+    methods, tasks, sweep = comparison.methods, comparison.tasks, comparison.sweep
+    yield from _of_names("method", methods, (BASE,))
+    yield from _of_names("task", tasks, ("logs", "models"))
+    yield from _of_names("model", comparison.models, ())
+    places = {"settings": comparison.settings}
+    places |= {f"settings of task {name!r}": row.settings for name, row in tasks.items()}
+    places |= {f"settings of method {name!r}": row.settings for name, row in methods.items()}
+    for place, settings in places.items():
+        yield from _taken(settings, RUN, place)
+        run_config_of(settings, place)
+    yield from _taken(comparison.evaluation, EVALUATION, "evaluation")
+    yield from _twice(sweep.seeds, "seeds of the sweep")
+    yield from _twice(sweep.learning_rates, "learning_rates of the sweep")
+    if len(sweep.learning_rates) > 1 and not sweep.seeds:
+        yield "the sweep has no seeds; name at least one under sweep."
+    for method in methods.values():
+        yield from _of_method(comparison, method, f"method {method.name!r}")
+    yield from _none_of("baseline is", comparison.baseline, "methods", methods)
+    for task in tasks.values():
+        yield from _of_splits(task, f"task {task.name!r}")
+    for task, method in comparison.pairs:
+        yield from _of_rates(comparison, task, method)
+
+
+def _of_names(what: str, names: Iterable[str], own: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if name in own or not name or "/" in name or name.startswith("."):
+            yield (
+                f"a {what} cannot be called {name!r}, which is a folder of the comparison's own, "
+                "or none beside it; choose a name without / that does not begin with a dot."
+            )
+
+
+def _taken(settings: Iterable[str], taken: dict[str, str], place: str) -> Iterator[str]:
+    for key in filter(taken.__contains__, settings):
+        yield f"{key} stands in {place}; take it out there: {taken[key]}."
+
+
+def _of_method(comparison: Comparison, row: MethodRow, said: str) -> Iterator[str]:
+    if not row.seed_list:
+        yield f"{said} has no seeds; give a number above 0."
+    yield from _twice(row.seed_list, f"seeds of {said}")
+    if row.tasks == []:
+        yield f"{said} is run on no task; name one, or leave tasks out."
+    for name in row.tasks or ():
+        yield from _none_of(f"{said} is run on task", name, "tasks", comparison.tasks)
+    given = {
+        "learning_rate": row.learning_rate,
+        "learning_rate_of": row.learning_rate_of,
+        "settings.learning_rate": row.settings.get("learning_rate"),
+    }
+    both = [key for key, value in given.items() if value is not None]
+    if len(both) > 1:
+        yield f"{said} has {' and '.join(both)}; keep one of them."
+    owner, takes = row.learning_rate_of or row.name, f"{said} takes the learning rate of"
+    yield from _none_of(takes, owner, "methods", comparison.methods)
+    if owner != row.name and comparison.methods[owner].learning_rate_of:
+        yield f"{takes} {owner!r}, which takes that of another; name the method whose own it is."
+
+
+def _of_splits(task: TaskRow, said: str) -> Iterator[str]:
+    if not task.splits:
+        yield f"{said} reports no splits; name one under splits."
+    if both := ", ".join(set(task.splits) & set(task.validation)):
+        yield f"{said} chooses learning rates on {both}, which it also reports; take another split."
+
+
+def _of_rates(comparison: Comparison, task: TaskRow, row: MethodRow) -> Iterator[str]:
+    rates, owner = comparison.rates(task, row), comparison.owner(row)
+    said, cure = f"method {row.name!r} on task {task.name!r}", "or set learning_rate."
+    if not rates:
+        yield f"{said} has no learning rate; declare a sweep, {cure}"
+    for rate in rates:
+        if not 0 < rate < float("inf"):
+            yield f"a learning rate of {said} is {rate}; it must be a number above 0, as 1.0e-6."
+    if len(rates) > 1 and not owner.is_run_on(task):
+        yield (
+            f"{said} takes the learning rate of {owner.name!r}, which is not run there, so that no "
+            f"sweep chooses it; add the task to the tasks of {owner.name!r}, {cure}"
+        )
+    if len(rates) > 1 and not task.validation:
+        yield f"{said} is swept without a validation split; name one under validation, {cure}"
+
+
+def _none_of(said: str, name: str, what: str, known: Iterable[str]) -> Iterator[str]:
+    if name not in known:
+        yield f"{said} {name!r}, which is none of the {what} ({', '.join(known)})."
+
+
+def _twice(values: Sequence[Any], what: str) -> Iterator[str]:
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+        yield f"{what} are {list(values)}; name {twice[0]} once."

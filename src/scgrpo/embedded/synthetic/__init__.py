@@ -1,0 +1,1 @@
+"""What the base of the synthetic task learns from, and how it reads."""

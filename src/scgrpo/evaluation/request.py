@@ -1,0 +1,200 @@
+"""What an evaluation is, as it is asked for: its options, their defaults, and what cannot be."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scgrpo.evaluation.engines import ENGINES
+from scgrpo.evaluation.engines.base import BATCH_TOKENS, CONCURRENCY, TIMEOUT, Sampling
+from scgrpo.mistakes import ConfigError, require_ranges
+from scgrpo.tasks import DEFAULT_TASK
+
+SAMPLING, ENGINE, EPISODES = "Sampling", "Engine", "Tasks that are played over several turns"
+
+
+def _told(words: str, *flags: str, **more: Any) -> dict[str, Any]:
+    """What a command line needs of a field: help, flags, panel, least and most."""
+    return {"help": words, "flags": flags, **more}
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """k samples of each problem of a task from a model, and how they are drawn."""
+
+    model: str = field(
+        metadata=_told(
+            "Hub id, model folder, run folder, 'tiny' or 'tiny-agent' (shipped); with --engine "
+            "openai the name that the server knows."
+        )
+    )
+    task: str = field(default=DEFAULT_TASK, metadata=_told("Name of a task."))
+    task_options: dict[str, Any] = field(
+        default_factory=dict, metadata=_told("Options of the task, as YAML: '{steps: 4}'.")
+    )
+    k: int = field(default=8, metadata=_told("Samples of each problem.", "-k", least=1))
+    pass_at: str | None = field(
+        default=None, metadata=_told("Show Pass@k for these, such as 1,4,8; all k by default.")
+    )
+    split: str | None = field(
+        default=None, metadata=_told("Split of the task; its first evaluation split by default.")
+    )
+    limit: int | None = field(
+        default=None, metadata=_told("Only the first so many problems.", least=1)
+    )
+    solve_threshold: float = field(
+        default=1.0,
+        metadata=_told("Smallest reward that Pass@k counts as solved.", least=0.0, most=1.0),
+    )
+    output: Path | None = field(
+        default=None,
+        metadata=_told(
+            "JSON lines file of all samples, resumed from; by default one in runs/eval, named "
+            "after model, task and settings.",
+            "--output",
+            "-o",
+        ),
+    )
+    temperature: float = field(
+        default=Sampling.temperature,
+        metadata=_told("0 takes the most likely token.", panel=SAMPLING, least=0.0),
+    )
+    top_p: float = field(
+        default=Sampling.top_p,
+        metadata=_told(
+            "Share of the probability that is drawn from, likely first.", panel=SAMPLING
+        ),
+    )
+    max_new_tokens: int | None = field(
+        default=None,
+        metadata=_told(
+            "Longest completion, or turn of an episode; the task's own by default.",
+            panel=SAMPLING,
+            least=1,
+        ),
+    )
+    seed: int = field(default=0, metadata=_told("Seed of the samples.", panel=SAMPLING))
+    system_prompt: str | None = field(
+        default=None, metadata=_told("In place of the task's; '' for none.", panel=SAMPLING)
+    )
+    template_options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_told(
+            "Arguments of the chat template, as YAML: '{enable_thinking: false}'.", panel=SAMPLING
+        ),
+    )
+    engine: str = field(
+        default=ENGINES[0], metadata=_told("transformers, vllm or openai.", panel=ENGINE)
+    )
+    batch_tokens: int = field(
+        default=BATCH_TOKENS,
+        metadata=_told(
+            "transformers: padded tokens in one batch; less needs less memory.",
+            panel=ENGINE,
+            least=1,
+        ),
+    )
+    url: str | None = field(
+        default=None,
+        metadata=_told(
+            "openai: address of the server; OPENAI_BASE_URL by default. The key is read from "
+            "OPENAI_API_KEY.",
+            panel=ENGINE,
+        ),
+    )
+    api_model: str | None = field(
+        default=None, metadata=_told("openai: the server's name of the model.", panel=ENGINE)
+    )
+    engine_options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=_told(
+            "vllm: arguments of vllm.LLM; openai: further fields of each request, null leaves one "
+            "out; as YAML: '{max_model_len: 16384}'.",
+            panel=ENGINE,
+        ),
+    )
+    concurrency: int = field(
+        default=CONCURRENCY,
+        metadata=_told("Requests (openai), or episodes, at once.", panel=ENGINE, least=1),
+    )
+    timeout: float = field(
+        default=TIMEOUT,
+        metadata=_told("openai: seconds that one request may take.", panel=ENGINE, least=0.001),
+    )
+    max_turns: int | None = field(
+        default=None,
+        metadata=_told(
+            "Turns of an episode, as the task's option max_turns says it too.",
+            panel=EPISODES,
+            least=1,
+        ),
+    )
+    max_episode_tokens: int | None = field(
+        default=None,
+        metadata=_told(
+            "Tokens that the model may write in an episode; the task's own by default.",
+            panel=EPISODES,
+            least=1,
+        ),
+    )
+
+    @property
+    def options_of_task(self) -> dict[str, Any]:
+        """The task's options, with the limit of turns, which its prompts and worlds may know."""
+        turns = {} if self.max_turns is None else {"max_turns": self.max_turns}
+        return self.task_options | turns
+
+    @property
+    def server(self) -> str | None:
+        """Address of the server, as given or from the environment."""
+        return self.url or os.environ.get("OPENAI_BASE_URL") or None
+
+    @property
+    def tries(self) -> list[int]:
+        """Tries for which Pass@k is shown.
+
+        Raises:
+            ConfigError: for text that is no list of numbers from 1 to k.
+        """
+        if self.pass_at is None:
+            return [self.k]
+        words = re.split(r"[,\s]+", self.pass_at.strip())
+        if not all(re.fullmatch(r"\d+", word) and 1 <= int(word) <= self.k for word in words):
+            raise ConfigError(
+                f"--pass-at is {self.pass_at!r}; write numbers from 1 to k = {self.k}, such as "
+                f"1,{self.k}."
+            )
+        return sorted({int(word) for word in words})
+
+    def check(self) -> None:
+        """Refuse what no task or model could mend.
+
+        Raises:
+            ConfigError: for a number out of its range, tries that there are not, options that the
+                engine does not have, or a server without address, naming the option.
+        """
+        require_ranges(self)
+        _ = self.tries
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        if self.engine not in ENGINES:
+            raise ConfigError(f"--engine is {self.engine!r}; choose one of {', '.join(ENGINES)}.")
+        if self.engine != "openai":
+            for option, value in {"--url": self.url, "--api-model": self.api_model}.items():
+                if value is not None:
+                    raise ConfigError(
+                        f"{option} {value} belongs to --engine openai, but the engine is "
+                        f"{self.engine}; add --engine openai, or leave it out."
+                    )
+        elif self.server is None:
+            raise ConfigError(
+                "--engine openai needs the address of a server; give --url http://HOST:PORT/v1, or "
+                "set OPENAI_BASE_URL."
+            )
+        if self.engine_options and self.engine == "transformers":
+            raise ConfigError(
+                f"--engine-options is {self.engine_options}, but the transformers engine has none; "
+                "they are for vllm and openai."
+            )

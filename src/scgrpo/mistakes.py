@@ -1,0 +1,63 @@
+"""What was asked for and cannot be, said with the nearest thing that can."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A key or a value that a user wrote and that cannot be."""
+
+
+def shown(value: Any, most: int = 120) -> str:
+    """A value for a message: on one line, of bounded length, and whatever its `repr` does."""
+    try:
+        text = repr(value)
+    except Exception as error:  # a user's class may raise anything
+        text = f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
+    return on_one_line(text, most)
+
+
+def on_one_line(message: object, most: int = 400) -> str:
+    """What an exception or a text says, on one line without a full stop, and of bounded length."""
+    try:
+        text = str(message).encode(errors="backslashreplace").decode()
+    except Exception:  # a user's exception may raise anything
+        text = ""
+    text = text if text.isprintable() else " ".join(text.split())
+    text = text.rstrip(".") or type(message).__name__
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, None where none is."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
+def require_known(kind: str, name: str, known: Iterable[str]) -> None:
+    """Refuse a name that is none of the known ones.
+
+    Raises:
+        ConfigError: with the nearest known name and all of them.
+    """
+    known = list(known)
+    if name not in known:
+        near = nearest(name, known)
+        meant = f"did you mean {near!r}? The" if near else "the"
+        raise ConfigError(f"unknown {kind} {shown(name)}; {meant} {kind}s are {', '.join(known)}.")
+
+
+def require_ranges(request: Any) -> None:
+    """Refuse numbers of a dataclass that are out of the range in their field's metadata.
+
+    Raises:
+        ConfigError: naming the first, its value, and its `least` or `most`.
+    """
+    for spec in fields(request):
+        value = getattr(request, spec.name)
+        least, most = spec.metadata.get("least"), spec.metadata.get("most")
+        if value is not None and least is not None and value < least:
+            raise ConfigError(f"{spec.name} is {value}; it must be at least {least}.")
+        if value is not None and most is not None and value > most:
+            raise ConfigError(f"{spec.name} is {value}; it must be at most {most}.")

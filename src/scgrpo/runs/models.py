@@ -1,0 +1,32 @@
+"""The model of a run."""
+
+from pathlib import Path
+
+from scgrpo.mistakes import ConfigError
+from scgrpo.runs.run_folder import RunFolder
+from scgrpo.trainer.wholeness import last_whole, report
+
+
+def find_model(name: str) -> str:
+    """The model that a name means: that of a run folder, else the name itself.
+
+    Raises:
+        ConfigError: for a folder without a model.
+        CheckpointError: for a run whose checkpoints are all damaged.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+        return name
+    run = RunFolder(folder)
+    if run.model.is_dir():
+        return str(run.model)
+    search = last_whole(run.checkpoints, to_resume=False, own=True)
+    checkpoint = report(search, "give another model, or train again")
+    if checkpoint is None:
+        raise ConfigError(
+            f"{name} holds no model: no config.json, and no model or checkpoints of a run; give a "
+            "model folder or a run folder."
+        )
+    return str(checkpoint)

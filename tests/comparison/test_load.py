@@ -1,0 +1,119 @@
+"""What cannot be compared is refused in one sentence, by value, place and cure."""
+
+import pytest
+
+from scgrpo.comparison import plan
+from tests.comparison.matrix import MATRIX, load
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": {"seed": 7}}, "seed stands in settings; take it out .* method's row"),
+        (
+            {"tasks": {"sums": {"settings": {"task_options": {"steps": 3}}}}},
+            "task_options stands in settings of task 'sums'; .* options in the task's row",
+        ),
+        (
+            {"methods": {"grpo": {"settings": {"output_dir": "x"}}}},
+            "output_dir stands in settings of method 'grpo'; .* give output at the top",
+        ),
+        ({"settings": {"preset": "dapo"}}, "preset stands in settings; .* in the method's row"),
+        ({"settings": {"name": "x"}}, "name stands in settings; take it out there: a run is named"),
+        ({"settings": {"task": "lookup"}}, "task stands in settings; .* in the task's row"),
+        ({"settings": {"trainer": {"seed": 7}}}, "trainer stands in settings"),
+        (
+            {"settings": {"learning_rate": "fast"}},
+            r"learning_rate is 'fast' \(settings\); it must be a number",
+        ),
+        (
+            {"sweep": {"learning_rates": [1e-4, 0]}},
+            "a learning rate of method 'grpo' .* is 0; it must be a number above 0",
+        ),
+        (
+            {"methods": {"grpo": {"learning_rate": 1e-4, "settings": {"learning_rate": 2e-4}}}},
+            "method 'grpo' has learning_rate and settings.learning_rate; keep one of them",
+        ),
+        ({"methods": {}}, "names no methods"),
+        ({"tasks": None}, "names no tasks"),
+        ({"metods": 1}, "unknown key 'metods' .*; did you mean 'methods'"),
+        (
+            {"methods": {"grop": {}}, "baseline": "grop"},
+            "train sums/grop/.* cannot be: unknown preset 'grop'; did you mean 'grpo'",
+        ),
+        ({"methods": {"grpo": {"seeds": 0}}}, "has no seeds; give a number above 0"),
+        ({"methods": {"grpo": {"sedes": 1}}}, r"unknown key 'sedes' \(methods 'grpo' of"),
+        ({"methods": {"grpo": {"learning_rate_of": "x"}}}, "of 'x', which is none of the methods"),
+        ({"methods": {"grpo": {"tasks": ["x"]}}}, "is run on task 'x', which is none of the tasks"),
+        ({"baseline": "ppo"}, "baseline is 'ppo', which is none of the methods"),
+        (
+            {"sweep": {"learning_rates": []}},
+            "'grpo' on task 'sums' has no learning rate; declare a sweep",
+        ),
+        (
+            {"tasks": {"sums": {"splits": {"a": 1}, "validation": {"a": 1}}}},
+            "chooses learning rates on a, which it also reports",
+        ),
+        (
+            {
+                "methods": {"grpo": {"tasks": []}},
+            },
+            "'grpo' is run on no task",
+        ),
+        (
+            {"tasks": {"sums": {"validation": {}}}},
+            "'grpo' on task 'sums' is swept without a validation split; name one",
+        ),
+        ({"tasks": {"sums": {"splits": {}}}}, "'sums' reports no splits"),
+        (
+            {"tasks": {"sums": {"splits": {"a": 0}}}},
+            "evaluate sums/base/a cannot be: limit is 0; it must be at least 1",
+        ),
+        ({"tasks": {"models": {}}}, "a task cannot be called 'models'"),
+        ({"tasks": {"a/b": {}}}, "a task cannot be called 'a/b'"),
+        ({"methods": {"base": {"preset": "grpo"}}}, "a method cannot be called 'base', which is"),
+        ({"methods": {"grpo": {"seeds": [0, 0]}}}, r"seeds of method 'grpo' are \[0, 0\]; name 0"),
+        ({"methods": {"grpo": {"seeds": "3"}}}, "seeds is '3' .methods 'grpo' of .*; it must be a"),
+        ({"methods": {"grpo": {"seeds": True}}}, "seeds is True .*; it must be a whole number"),
+        (
+            {"methods": {"grpo": {"settings": None}}},
+            "settings is null .methods 'grpo' of .*; it must be a mapping",
+        ),
+        ({"methods": {"grpo": 3}}, "methods 'grpo' of .* is 3; write a mapping of keys"),
+        ({"k": 0}, "k is 0; it must be at least 1"),
+        ({"k": "8"}, "k is '8' .*; it must be a whole number"),
+        ({"settings": None}, "settings is null .*; it must be a mapping"),
+        ({"sweep": 5}, "sweep is 5 .*; it must be a mapping of keys"),
+        ({"sweep": None}, "sweep is null .*; it must be a mapping of keys"),
+        (
+            {"sweep": {"learning_rates": 1e-4}},
+            "learning_rates is 0.0001 .sweep of .*; it must be a list of numbers",
+        ),
+        ({"sweep": {"learning_rates": [1, 2], "seeds": []}}, "the sweep has no seeds"),
+        ({"sweep": {"learning_rates": [1, 1]}}, r"learning_rates of the sweep are \[1, 1\]"),
+        ({"models": {"teacher": 8}}, "models is .* must be a mapping, each value a mapping"),
+    ],
+)
+def test_what_cannot_be_compared(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        plan.check(load(tmp_path, **changes))
+
+
+def test_an_ablation_needs_its_parent_where_it_is_run(tmp_path):
+    tasks = {"sums": MATRIX["tasks"]["sums"], "other": MATRIX["tasks"]["sums"]}
+    methods = {
+        "grpo": {"tasks": ["sums"]},
+        "dapo": {"tasks": ["sums"], "learning_rate": 1e-4},
+        "grpo+fkl": {"learning_rate_of": "dapo"},  # its rate is known where dapo is not run, too
+    }
+    names = [run.label for run in plan.main_runs(load(tmp_path, tasks=tasks, methods=methods))]
+    assert "other/grpo+fkl/lr0.0001-s0" in names
+    with pytest.raises(
+        ValueError, match=r"on task 'other' takes .* of 'grpo', which is not run there.*add the"
+    ):
+        load(tmp_path, tasks=tasks, methods=methods | {"grpo+rkl": {"learning_rate_of": "grpo"}})
+
+
+def test_text_that_reads_as_a_number_is_a_rate(tmp_path):
+    comparison = load(tmp_path, sweep={"learning_rates": ["1e-6", "2e-6"]})
+    assert comparison.sweep.learning_rates == [1e-6, 2e-6]

@@ -1,0 +1,97 @@
+"""Heads of models that scale or cap their logits: equal to the model's own, in float64."""
+
+import pytest
+import torch
+from torch.nn.functional import log_softmax
+from transformers import (
+    CohereConfig,
+    CohereForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from scgrpo.credit.heads import PolicyHeads
+from scgrpo.teachers.policy import Policy
+
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+MODELS = {
+    "plain": (LlamaForCausalLM, LlamaConfig, {}),
+    "scaled down": (GraniteForCausalLM, GraniteConfig, {"logits_scaling": 3.0}),
+    "capped": (Gemma2ForCausalLM, Gemma2Config, {"final_logit_softcapping": 2.0}),
+    "scaled": (CohereForCausalLM, CohereConfig, {"logit_scale": 0.3}),
+}
+TEMPERATURE = 0.7
+STUDENT, TEACHER, COMPLETION = [3, 4, 5], [6, 7, 8, 9, 3, 4, 5], [10, 11, 12, 13]
+
+
+def made(name, seed):
+    kind, config, special = MODELS[name]
+    torch.manual_seed(seed)
+    return kind(config(**SMALL, **special)).eval()
+
+
+def log_probs(model, prompt):
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*prompt, *COMPLETION]])).logits
+    return log_softmax(logits[0, len(prompt) - 1 : -1].double() / TEMPERATURE, -1)
+
+
+def states(model, prompt):
+    with torch.no_grad():
+        return Policy.of(model, lambda: model).hidden_states([prompt], [COMPLETION])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_statistics_are_the_models_own(name):
+    model = made(name, 0)
+    log_q = log_probs(model, STUDENT)
+    heads = PolicyHeads(model, model, TEMPERATURE)
+    ids = torch.tensor(COMPLETION)
+    logp, entropy = heads.statistics(states(model, STUDENT), ids)
+    torch.testing.assert_close(
+        logp.double(), log_q.gather(1, ids[:, None])[:, 0], atol=2e-5, rtol=0
+    )
+    expected = -(log_q.exp() * log_q).sum(-1)
+    torch.testing.assert_close(entropy.double(), expected, atol=2e-5, rtol=0)
+    probs, top = heads.top_tokens(states(model, STUDENT))
+    torch.testing.assert_close(probs.double(), log_q.exp().topk(5).values, atol=2e-5, rtol=0)
+    assert torch.equal(top, log_q.topk(5).indices)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", ["forward", "reverse", "bidirectional", "jsd"])
+def test_each_model_has_its_own_head(name, kind):
+    """Teacher and student scale differently; beta is not a half, so that no two may be swapped."""
+    student, teacher, beta = made("plain", 0), made(name, 1), 0.2
+    log_p, log_q = log_probs(teacher, TEACHER), log_probs(student, STUDENT)
+    log_m = (beta * log_p.exp() + (1 - beta) * log_q.exp()).log()
+
+    def kl(log_a, log_b):
+        return (log_a.exp() * (log_a - log_b)).sum(-1)
+
+    expected = {
+        "forward": kl(log_p, log_q),
+        "reverse": kl(log_q, log_p),
+        "bidirectional": beta * kl(log_p, log_q) + (1 - beta) * kl(log_q, log_p),
+        "jsd": beta * kl(log_p, log_m) + (1 - beta) * kl(log_q, log_m),
+    }[kind]
+    heads = PolicyHeads(student, teacher, TEMPERATURE, kind, beta)
+    found = heads.divergence(states(teacher, TEACHER), states(student, STUDENT))
+    torch.testing.assert_close(found.double(), expected, atol=5e-5, rtol=1e-4)

@@ -1,0 +1,263 @@
+"""A run from its config to its folder: what is written, what resumes, what is refused."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from transformers import TrainerCallback
+
+from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.runs.models import find_model
+from scgrpo.runs.run import alone, run_folder, train
+from scgrpo.runs.run_config import RunConfig
+from scgrpo.runs.run_folder import RunFolder
+from scgrpo.trainer.checkpoint import CheckpointError
+from scgrpo.trainer.manifest import begin_checkpoint
+
+TRAINER = {"max_steps": 4, "save_steps": 2, "per_device_train_batch_size": 16}
+
+
+def config(folder, **overrides):
+    fields = {"eval_steps": 2, "eval_problems": 4, "eval_k": 2, "rollout_steps": 2}
+    trainer = TRAINER | overrides.pop("trainer", {})
+    return RunConfig(output_dir=str(folder), trainer=trainer, **fields | overrides)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return RunFolder(train(config(tmp_path_factory.mktemp("runs"))))
+
+
+def test_folder_has_what_the_docs_promise(run):
+    assert run.path.name == "sc-grpo-synthetic-s0"
+    described = yaml.safe_load(run.config.read_text())
+    assert described["method"]["preset"] == "sc-grpo"
+    assert described["method"]["threshold_percentile"] == 75.0
+    assert described["trainer"]["learning_rate"] == 1e-4
+    assert {"torch", "trl", "scgrpo", "python"} <= set(described["versions"])
+    rows = read_jsonl(run.metrics)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    logged = {"reward", "entropy", "credit/threshold_c", "time/teacher_pass", "memory/peak"}
+    assert all(logged <= set(row) for row in rows)
+    assert "eval/heldout/avg@2" in rows[1] and "eval/ood/pass@2" in rows[3]
+    assert sorted(p.name for p in run.checkpoints.glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-4",
+    ]
+    assert (run.model / "model.safetensors").exists()
+    assert not list(run.path.rglob("*.tmp"))
+
+
+def test_evaluations_hold_every_sample(run):
+    for step in (0, 2, 4):
+        rows = read_jsonl(run.evaluation(step))
+        assert len(rows) == 2 * 4 * 2
+        assert {row["split"] for row in rows} == {"heldout", "ood"}
+        assert all(row["step"] == step and row["reward"] in (0.0, 1.0) for row in rows)
+
+
+def test_rollouts_hold_every_token(run):
+    tables = sorted((run.path / "rollouts").iterdir())
+    assert [t.name for t in tables] == ["step_000000.parquet", "step_000002.parquet"]
+    rows = pq.read_table(tables[0]).to_pylist()
+    assert len(rows) == 16
+    for row in rows:
+        assert "".join(row["tokens"]).replace("<|end|>", "") == row["completion"]
+        assert len(row["weight"]) == len(row["tokens"]) == len(row["completion_ids"])
+        if row["kl"] is not None:
+            assert len(row["teacher_top"]) == len(row["tokens"])
+            assert row["reference_text"]
+
+
+def test_the_same_command_again_changes_nothing(run, tmp_path):
+    before = run.metrics.read_text()
+    again = config(run.path.parent)
+    assert train(again) == run.path
+    assert run.metrics.read_text() == before
+
+
+def test_a_model_that_was_not_saved_yet_comes_from_the_last_checkpoint(run):
+    weights = (run.model / "model.safetensors").read_bytes()
+    shutil.rmtree(run.model)
+    train(config(run.path.parent))
+    assert (run.model / "model.safetensors").read_bytes() == weights
+    assert [row["step"] for row in read_jsonl(run.metrics)] == [1, 2, 3, 4]
+
+
+def test_stopped_run_goes_on_and_logs_each_step_once(tmp_path):
+    whole = RunFolder(train(config(tmp_path / "whole", trainer={"max_steps": 4})))
+    folder = RunFolder(train(config(tmp_path / "cut", trainer={"max_steps": 4})))
+    for name in ("checkpoints/checkpoint-4", "model"):
+        for file in (folder.path / name).iterdir():
+            file.unlink()
+    train(config(tmp_path / "cut", trainer={"max_steps": 4}))
+    first, second = read_jsonl(whole.metrics), read_jsonl(folder.metrics)
+    assert [r["step"] for r in second] == [1, 2, 3, 4]
+    measured = ("loss", "reward", "grad_norm", "credit/threshold_c", "eval/heldout/avg@2")
+    for a, b in zip(first, second, strict=True):
+        assert [a.get(m) for m in measured] == [b.get(m) for m in measured]
+
+
+def test_another_config_in_the_same_folder_is_refused(run):
+    with pytest.raises(ValueError, match=r"begun with another config \(learning_rate: None -> 0.5"):
+        train(config(run.path.parent, trainer={"learning_rate": 0.5}))
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(config(run.path.parent, resume="never"))
+
+
+def test_own_data_and_reward(tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "7+5"}], "answer": "12"}] * 8
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reward = tmp_path / "judge.py"
+    reward.write_text(
+        "def judge(completions, answer, **_):\n"
+        "    return [float(a in c[0]['content']) for c, a in zip(completions, answer)]\n"
+    )
+    options = {"guide": "{reference}", "max_steps": 1, "max_completion_length": 12}
+    options |= {"num_generations": 8, "use_cpu": True, "bf16": False}
+    own = RunConfig(
+        output_dir=str(tmp_path),
+        dataset=str(data),
+        reward=f"{reward}:judge",
+        trainer=TRAINER | options,
+    )
+    assert run_folder(own).path.name == "sc-grpo-rows-s0"
+    assert len(read_jsonl(RunFolder(train(own)).metrics)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "message"),
+    [
+        ("", {"reward": "x:y"}, r"is empty \(0 bytes\)"),
+        ('{"question": "a"}\n', {"reward": "x:y"}, r"has no column 'prompt' \(it has: question\)"),
+        ('{"prompt": "a"}\n', {"reward": "x:y"}, r"has no column 'answer' \(it has: prompt\)"),
+        ('{"prompt": "a", "answer": "b"}\n', {}, "needs a reward; set reward to"),
+        ('{"prompt": "a", "answer": "b"}\n', {"reward": "no.such:f"}, "cannot be imported"),
+        ('{"prompt": "a", "answer": "b"}\n', {"reward": "x:y", "task": "synthetic"}, "keep one"),
+    ],
+)
+def test_wrong_data_sets(tmp_path, content, fields, message):
+    data = tmp_path / "rows.jsonl"
+    data.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        train(config(tmp_path, dataset=str(data), **fields))
+
+
+def test_unknown_model(tmp_path):
+    with pytest.raises(ValueError, match="neither a model folder nor a hub id"):
+        train(config(tmp_path, model=str(tmp_path / "nothing")))
+
+
+def test_rewind_forgets_what_will_be_run_again(tmp_path):
+    folder = RunFolder(tmp_path)
+    for step in (1, 2, 3):
+        folder.append_metrics({"step": step, "value": float("nan")})
+        write_atomically(folder.evaluation(step), "")
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 4, "va')
+    folder.rewind(2)
+    assert read_jsonl(folder.metrics) == [{"step": s, "value": None} for s in (1, 2)]
+    assert not folder.evaluation(3).exists() and folder.evaluation(2).exists()
+
+
+def test_rewind_to_the_start_leaves_nothing(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.append_metrics({"step": 1})
+    (tmp_path / "model.tmp").mkdir()
+    names = (
+        "metrics.jsonl.tmp",
+        "rollouts/step_000000.parquet",
+        "rollouts/step_000001.parquet.tmp",
+    )
+    for name in (*names, "eval/step_000000.jsonl", "eval/step_000002.jsonl.partial"):
+        write_atomically(tmp_path / name, "")
+    write_atomically(tmp_path / "rollouts" / "mine.txt", "")
+    folder.rewind(0)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"metrics.jsonl", "rollouts/mine.txt"} and not (tmp_path / "model.tmp").exists()
+    assert read_jsonl(folder.metrics) == []
+
+
+class Stop(TrainerCallback):
+    """Ends training without a checkpoint, as a kill does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path, caplog):
+    first = config(tmp_path, trainer={"max_steps": 3, "save_steps": 3})
+    folder = run_folder(first)
+    with pytest.raises(KeyboardInterrupt):
+        train(first, [Stop(2)])
+    assert [row["step"] for row in read_jsonl(folder.metrics)] == [1, 2]
+    leftover = folder.path / "checkpoints" / "checkpoint-3"
+    begin_checkpoint(leftover)
+    write_atomically(folder.path / "eval" / "step_000002.jsonl.partial", "")
+    write_atomically(folder.path / "rollouts" / "step_000002.parquet.tmp", "cut")
+    train(first)
+    assert "no checkpoint was finished (checkpoint-3: it was not written to its end" in caplog.text
+    assert [row["step"] for row in read_jsonl(folder.metrics)] == [1, 2, 3]
+    assert len(read_jsonl(folder.evaluation(2))) == 16
+    ends = (".tmp", ".partial", ".lock")
+    assert [p for p in folder.path.rglob("*") if p.name.endswith(ends)] == []
+
+
+def test_damaged_checkpoints_are_passed_over_or_refused(run, tmp_path, caplog):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    here = RunFolder(tmp_path / run.path.name)
+    weights = (here.model / "model.safetensors").read_bytes()
+    shutil.rmtree(here.model)
+    (here.checkpoints / "checkpoint-4" / "optimizer.pt").unlink()
+    train(config(tmp_path))
+    assert "passed over, since not whole: checkpoint-4: optimizer.pt is missing" in caplog.text
+    assert (here.model / "model.safetensors").read_bytes() == weights
+    assert [row["step"] for row in read_jsonl(here.metrics)] == [1, 2, 3, 4]
+    kept = {path.name for path in here.checkpoints.iterdir() if path.is_dir()}
+    assert kept == {"checkpoint-2", "checkpoint-4", "left-checkpoint-4"}
+
+    shutil.rmtree(here.model)
+    for step in (2, 4):
+        (here.checkpoints / f"checkpoint-{step}" / "scheduler.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"checkpoint-2: .*restore one, or remove .* anew\.$"):
+        train(config(tmp_path))
+    with pytest.raises(CheckpointError, match=r"give another model"):
+        find_model(str(here.path))
+    path = str(here.checkpoints / "checkpoint-2")
+    with pytest.raises(CheckpointError, match=r"checkpoint-2 is no whole checkpoint \(scheduler"):
+        train(config(tmp_path, resume=path))
+    with pytest.raises(ValueError, match="which is no checkpoint; use auto, never"):
+        train(config(tmp_path, resume=str(tmp_path)))
+
+
+def test_a_finished_run_without_checkpoints_is_left_alone(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / run.path.name)
+    here = RunFolder(tmp_path / run.path.name)
+    shutil.rmtree(here.checkpoints)
+    before = here.metrics.read_text()
+    assert train(config(tmp_path)) == here.path
+    assert here.metrics.read_text() == before and here.model.is_dir()
+    with pytest.raises(ValueError, match="begun with another config"):
+        train(config(tmp_path, trainer={"max_steps": 5}))
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    folder = run_folder(config(tmp_path))
+    with alone(folder), pytest.raises(OSError, match="another process is training into"):
+        train(config(tmp_path))
+    assert not folder.config.exists() and not folder.lock.exists()
+
+
+def test_an_adapter_is_trained_and_saved(tmp_path):
+    folder = RunFolder(train(config(tmp_path, lora={"r": 2}, dtype="bfloat16", eval_steps=0)))
+    saved = json.loads((folder.model / "adapter_config.json").read_text())
+    assert (saved["r"], saved["task_type"]) == (2, "CAUSAL_LM")
+    with pytest.raises(ValueError, match=r"lora is \{'rank': 2\}, which peft.LoraConfig refuses"):
+        train(config(tmp_path, lora={"rank": 2}, name="other"))
