@@ -91,8 +91,15 @@ def test_config_of_the_users_own_class(tmp_path):
         assert (taken.stage(), taken.solve_threshold) == ("hard", 1.0)
     assert run.args.to_dict()["curriculum"] == ["hard"]
     assert run.args.method == SCGRPOConfig(str(tmp_path), **QUIET).method
-    with pytest.raises(ValueError, match="loss_type='vespo' reshapes"):
-        SCGRPOConfig.from_grpo(MyConfig(str(tmp_path), loss_type="vespo", **QUIET))
+
+
+def test_a_users_own_field_with_a_name_of_ours_is_ours_and_checked(tmp_path):
+    @dataclass
+    class Named(GRPOConfig):
+        score_tokens: int = 0
+
+    with pytest.raises(ValueError, match="score_tokens is 0; it must be at least 1"):
+        SCGRPOConfig.from_grpo(Named(str(tmp_path), **QUIET))
 
 
 def test_checkpoint_of_a_users_config_can_be_written(tmp_path):
@@ -100,7 +107,7 @@ def test_checkpoint_of_a_users_config_can_be_written(tmp_path):
         str(tmp_path), **QUIET | {"save_strategy": "steps"}, save_steps=1, max_steps=1,
         max_completion_length=4, disable_tqdm=True,
     )  # fmt: skip
-    run = trainer(args)
+    run = trainer(args, model=tiny_model(max_position_embeddings=1024))
     run.train()
     assert (tmp_path / "checkpoint-1" / "training_args.bin").is_file()
 
