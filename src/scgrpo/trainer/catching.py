@@ -3,16 +3,19 @@
 TRL keeps no rewards, no groups and no hidden states; each hook notes what goes by.
 """
 
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scgrpo.rollouts import Batch, Rollouts
-from scgrpo.teachers.policy import captured_hidden_states, find_backbone
+from scgrpo.teachers.policy import Policy, captured_hidden_states, find_backbone
 from scgrpo.trainer import checks
 from scgrpo.trainer.rewards import check_finite, checked_functions
+from scgrpo.trainer.sharing import ignores_left_padding, is_random, learns_positions
 from scgrpo.trainer.token_ratio import TokenRatioTrainer
+from scgrpo.trainer.world import world_of
 
 
 class CatchingTrainer(TokenRatioTrainer):
@@ -78,7 +81,9 @@ class CatchingTrainer(TokenRatioTrainer):
     def _roll_out(self, inputs: list[dict[str, Any]]) -> tuple[Batch, Rollouts]:
         """TRL's tensors of a batch, and the rollouts from which it made them."""
         self._caught = {"rows": inputs}
-        self._tap_student_pass = self.model.training and self._trl_makes_a_student_pass
+        self._tap_student_pass = (
+            self.model.training and self._trl_makes_a_student_pass and self._is_ours
+        )
         batch = super()._generate_and_score_completions(inputs)
         self._tap_student_pass = False
         if self.mask_truncated_completions:
@@ -101,10 +106,20 @@ class CatchingTrainer(TokenRatioTrainer):
 
     @property
     def _trl_makes_a_student_pass(self) -> bool:
-        """Whether TRL scores the batch with the policy anyway, and what it computes is ours too."""
+        """Whether TRL scores the batch with the policy anyway."""
         generate_every = self.args.steps_per_generation * self.num_iterations
         misaligned = self.args.gradient_accumulation_steps % generate_every != 0
         corrects = self.use_vllm and self.vllm_importance_sampling_correction
-        drops_out = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         wanted = self._wants_student_states and not self.args.dynamic_sampling
-        return wanted and (misaligned or corrects) and not drops_out
+        return wanted and (misaligned or corrects)
+
+    @cached_property
+    def _is_ours(self) -> bool:
+        """Whether the states of TRL's pass are those that a pass of our own would give."""
+        model = self.accelerator.unwrap_model(self.model)
+        policy = Policy.of(model, lambda: self.model)
+        if is_random(model) or learns_positions(policy.backbone):
+            return False
+        with self.accelerator.autocast():
+            same = ignores_left_padding(policy)
+        return world_of(self.accelerator).largest(not same) == 0
