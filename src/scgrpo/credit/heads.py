@@ -1,14 +1,13 @@
 """The output heads for scorer and losses: TRL's kernel on a GPU, else plain torch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial
 from torch.nn.functional import linear
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
@@ -48,8 +47,8 @@ class PolicyHeads:
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
-        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again.
-        if student_hidden.is_cuda or is_deepspeed_zero3_enabled():
+        # The kernel's backward gathers a sharded head again, and on each process, taught or not.
+        if student_hidden.is_cuda or _is_sharded(self.student):
             return self._by_kernel(teacher_hidden, student_hidden)
         with _head(self.teacher) as teacher_head, _head(self.student) as student_head:
             return chunked_divergence(
@@ -64,7 +63,11 @@ class PolicyHeads:
 
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
-        with _weights(self.student) as own, _weights(self.teacher) as others:
+        same = self.teacher is self.student
+        with (
+            _weights(self.student) as own,
+            nullcontext(own) if same else _weights(self.teacher) as others,
+        ):
 
             def towards(beta: float) -> Tensor:
                 divergence, _ = ChunkedDivergenceFunction.apply(
@@ -147,6 +150,11 @@ class WholeHead:
         return self
 
 
+def _is_sharded(model: Any) -> bool:
+    weight = model.get_output_embeddings().weight
+    return isinstance(weight, DTensor) or hasattr(weight, "ds_status")
+
+
 def _kept(weight: Tensor) -> Tensor:
     if not hasattr(weight, "ds_status"):
         return weight.detach()
@@ -174,7 +182,9 @@ def _weights(model: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
     head = model.get_output_embeddings()
     weight, bias = head.weight, getattr(head, "bias", None)
     if isinstance(weight, DTensor):
-        weight = weight.full_tensor()
-        bias = None if bias is None else bias.full_tensor()
+        # As FSDP does with gradients; by default those of the other processes were left out.
+        averaged = [Partial("avg")] * weight.device_mesh.ndim
+        weight = weight.full_tensor(grad_placements=averaged)
+        bias = None if bias is None else bias.full_tensor(grad_placements=averaged)
     with maybe_gather_lm_head_ctx(weight, bias):
         yield weight, bias
