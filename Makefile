@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# DeepSpeed, and the oldest accelerate that we admit, for the slow tests that shard models.
+DISTRIBUTED := $(VENV)/distributed
+LOWEST := $(VENV)/lowest
 
 .PHONY: demo test slow lint format mutants clean
 
@@ -12,7 +15,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-slow: $(STAMP)
+slow: $(DISTRIBUTED)/.installed $(LOWEST)/.installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m slow
 
 lint: $(STAMP)
@@ -40,3 +43,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet "$(shell grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e . --group dev
 	touch $(STAMP)
+
+$(DISTRIBUTED)/.installed: $(STAMP)
+	rm -rf $(DISTRIBUTED)
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --no-deps --target $(DISTRIBUTED) --group distributed
+	touch $@
+
+$(LOWEST)/.installed: $(STAMP)
+	rm -rf $(LOWEST)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(LOWEST) \
+		"accelerate==$(shell sed -n 's/.*"accelerate>=\(.*\)".*/\1/p' pyproject.toml)"
+	touch $@

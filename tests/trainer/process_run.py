@@ -16,14 +16,23 @@ from tests.trainer.runs import config, keep_records, trainer
 from tests.trainer.strategies import facts, processes_of, settings, whole_weights
 from tests.trainer.tiny import tiny_dataset
 
-ROLLOUTS, GROUP, STEPS = 24, 8, 3
-COLUMNS = ("step", "group", "index", "prompt", "route", "reference", "reference_text", "kl")
+ROLLOUTS, GROUP, STEPS, INSPECTED = 24, 8, 3, 14
+COLUMNS = (
+    *("step", "group", "index", "prompt", "route", "reference", "reference_text", "kl"),
+    *("student_top", "teacher_top"),
+)
+CASES = (
+    *("grpo", "sc-grpo", "opd", "opsd", "grpo+fkl", "reinforce++", "sc-grpo-memory"),
+    *("sc-grpo-mean4", "other-model", "initial", "inspected", "accumulated", "tied", "tied-loss"),
+    *("saved", "resumed"),
+)
 
 
 def rollouts(prompts: list[Any], run: Any) -> dict[str, Any]:
     """Completions that depend on the step, the prompt and the place in the batch alone.
 
-    The second half of them is shorter; at the second step it is solved, so that nobody teaches it.
+    The second half of them is shorter. At the second step it is solved, so that nobody teaches it;
+    at the third the group that both processes share is unsolved.
     """
     first = run.accelerator.process_index * len(prompts)
     half = len(prompts) * run.accelerator.num_processes // 2
@@ -32,8 +41,11 @@ def rollouts(prompts: list[Any], run: Any) -> dict[str, Any]:
         text = prompt[-1]["content"]
         rng = random.Random(f"{run.state.global_step}/{text}/{place % GROUP}")
         ids = [rng.randrange(8, 50) for _ in range(rng.randrange(1, 14 if place < half else 6))]
-        if run.state.global_step == 1 and place >= GROUP and not run.args.dynamic_sampling:
-            ids = solution(ids)
+        if not run.args.dynamic_sampling:
+            if run.state.global_step == 1 and place >= GROUP:
+                ids = ended(ids, 0)
+            elif run.state.global_step == 2 and place // GROUP == 1:
+                ids = ended(ids, 3)
         completions.append(ids)
     rendered = run.processing_class.apply_chat_template(
         prompts, add_generation_prompt=True, return_dict=True
@@ -53,10 +65,10 @@ def solved(completion_ids: list[list[int]], **_: Any) -> list[float]:
     return [float(sum(ids) % 5 < 2) if len(ids) > 3 else 0.0 for ids in completion_ids]
 
 
-def solution(ids: list[int]) -> list[int]:
-    """The same completion, long enough and with another end, so that it is solved."""
+def ended(ids: list[int], remainder: int) -> list[int]:
+    """The completion and an end with which its sum has a remainder that is solved, or not."""
     longer = [*ids, 20, 20, 20]
-    return [*longer, 20 - sum(longer) % 5]
+    return [*longer, 20 + remainder - sum(longer) % 5]
 
 
 def all_or_nothing(completion_ids: list[list[int]], prompts: list[Any], **_: Any) -> list[float]:
@@ -71,10 +83,13 @@ def options_of(case: str, folder: Path) -> dict[str, Any]:
     teacher = str(folder / "teacher")
     cases: dict[str, dict[str, Any]] = {
         "opd": {"preset": "opd", "teacher_model": teacher},
+        "opsd": {"preset": "opsd", "divergence_clip": 5.0},
         "other-model": {"teacher": "model", "teacher_model": teacher, "reference_set": "partial"},
         "initial": {"teacher_weights": "initial"},
         "accumulated": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 12},
-        "inspected": {},
+        "inspected": {"rollout_steps": 1},
+        "tied": {"preset": "sc-grpo"},
+        "tied-loss": {"preset": "grpo+fkl"},
         # A checkpoint after each step, the first of them in the middle of a generation batch.
         "saved": {
             "preset": "sc-grpo-memory",
@@ -104,18 +119,18 @@ def prepared(folder: Path, strategy: str, case: str) -> tuple[Any, list[Any]]:
         **options_of(case, folder),
     }
     options["per_device_train_batch_size"] //= processes
-    args = config(folder / strategy / case, **options | settings(strategy))
+    args = config(folder / strategy / case, **options | settings(strategy.removesuffix("-lowest")))
     data = tiny_dataset()
     data = data.add_column("demonstration", [f"{i} is it" for i in range(len(data))])
     run = trainer(
         args,
         reward=all_or_nothing if args.dynamic_sampling else solved,
         rollout_func=rollouts,
-        model=str(folder / "model"),
+        model=str(folder / ("tied" if case.startswith("tied") else "model")),
         # Few problems, seen again, where a memory is to be of use.
         train_dataset=data.select(range(4)) if args.memory_size else data,
     )
-    run.inspected_rollouts = 4 if case == "inspected" else 0
+    run.inspected_rollouts = INSPECTED if case == "inspected" else 0
     return run, keep_records(run)
 
 
@@ -124,13 +139,18 @@ def trained(folder: Path, strategy: str, case: str) -> dict[str, Any]:
     resumed = case == "resumed"
     with counted(PolicyHeads, "divergence") as divergences:
         run, records = prepared(folder, strategy, "saved" if resumed else case)
+        first = whole_weights(run)
         checkpoint = str(Path(run.args.output_dir) / "checkpoint-1")
         run.train(resume_from_checkpoint=checkpoint if resumed else None)
-    columns = (*COLUMNS, "student_top", "teacher_top")
+    weights = whole_weights(run)
     return {
-        "records": [{name: r[name] for name in columns} for r in records],
+        "records": [
+            {name: r[name] for name in COLUMNS} | {"length": len(r["completion_ids"])}
+            for r in records
+        ],
         "logged": [row for row in run.state.log_history if "loss" in row],
-        "weights": whole_weights(run),
+        "weights": weights,
+        "moved": {name: (w - first[name]).abs().max().item() for name, w in weights.items()},
         "divergences": len(divergences),
         "facts": facts(run),
     }
@@ -159,7 +179,7 @@ class counted:
 
 def main(folder: str, strategy: str, *cases: str) -> None:
     faulthandler.dump_traceback_later(200, exit=True)
-    with processes_of(strategy):
+    with processes_of(strategy.removesuffix("-lowest")):
         results = {}
         for case in cases:
             results[case] = trained(Path(folder), strategy, case)

@@ -9,11 +9,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
+import accelerate
 import torch
+from accelerate import PartialState
+from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-STRATEGIES = ("ddp", "fsdp2", "zero2", "zero3")
 ENVIRONMENT = {
     "ACCELERATE_TORCH_DEVICE": "cpu",
     "DS_ACCELERATOR": "cpu",
@@ -51,8 +53,6 @@ def processes_of(strategy: str) -> Iterator[None]:
     if strategy in ("one", "ddp"):
         yield
         return
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
 
     def backend(*_: Any, **__: Any) -> tuple[str, DistributedType]:
         return "gloo", DistributedType.MULTI_GPU
@@ -75,6 +75,7 @@ def facts(run: Any) -> dict[str, Any]:
         "sharded": [isinstance(p, DTensor) for p in run.model.parameters()],
         "partitioned": [p.numel() == 0 for p in run.model.parameters()],
         "backend": None,
+        "accelerate": accelerate.__version__,
     }
     if torch.distributed.is_initialized():
         found["backend"] = torch.distributed.get_backend()

@@ -1,61 +1,69 @@
-"""Two gloo processes make the run that one process makes; groups may span them."""
-
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Two gloo processes under DDP make the run that one process makes; groups span them."""
 
 import pytest
 import torch
 
-from tests.trainer.tiny import tiny_model, tiny_tokenizer
+from tests.trainer.launch import assert_same_run, assert_two_processes, launched, write_models
+from tests.trainer.process_run import CASES, INSPECTED, ROLLOUTS
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
-LAUNCHER = (
-    *("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"),
-    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
-)
 PRESETS = (
-    "sc-grpo", "dapo", "reinforce++", "grpo+bikl", "sc-grpo-memory", "sc-grpo-disagreement",
-    "sc-grpo-entropy",
-)  # fmt: skip
-
-
-def run(output, *launcher):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
-    command = [sys.executable, *launcher, str(SCRIPT), str(output), *PRESETS]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return torch.load(output, weights_only=True)
+    *("dapo", "grpo+bikl", "sc-grpo-disagreement", "sc-grpo-entropy"),
+    *(case for case in CASES if case not in ("saved", "resumed")),
+)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
-    tiny_model().save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
-    return run(folder / "one.pt"), run(folder / "two.pt", *LAUNCHER)
+    write_models(folder)
+    (one,) = launched(folder, "one", PRESETS)
+    return one, launched(folder, "ddp", [*PRESETS, "saved", "resumed"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_one_process_equals_two(runs, preset):
-    one, two = runs[0][preset], runs[1][preset]
-    assert len(one["records"]) == 3 * 24
-    for a, b in zip(one["records"], two["records"], strict=True):
-        names = [name for name in a if name != "kl"]
-        assert [a[n] for n in names] == [b[n] for n in names]
-        assert (a["kl"] is None) == (b["kl"] is None)
-        if a["kl"]:
-            torch.testing.assert_close(
-                torch.tensor(a["kl"]), torch.tensor(b["kl"]), atol=1e-5, rtol=1e-4
-            )
-    assert one["scales"] == pytest.approx(two["scales"], rel=1e-4)
-    for name, weight in one["weights"].items():
-        torch.testing.assert_close(weight, two["weights"][name], atol=1e-5, rtol=0)
+    one, two = runs
+    found = [process[preset] for process in two]
+    assert_two_processes(found, "DistributedDataParallel")
+    assert_same_run(one[preset], found)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(runs):
+    for process in runs[1]:
+        saved, resumed = process["saved"], process["resumed"]
+        assert resumed["records"] == [r for r in saved["records"] if r["step"] >= 2]
+        for name, weight in saved["weights"].items():
+            assert torch.equal(weight, resumed["weights"][name])
+
+
+def test_the_processes_have_unequal_work(runs):
+    one, two = runs
+    for case in ("sc-grpo", "other-model", "initial", "sc-grpo-memory", "sc-grpo-mean4"):
+        assert two[0][case]["divergences"] != two[1][case]["divergences"]
+    for step in range(3):
+        records = [r for r in one["sc-grpo"]["records"] if r["step"] == step]
+        halves = records[: ROLLOUTS // 2], records[ROLLOUTS // 2 :]
+        longest = [max(r["length"] for r in half) for half in halves]
+        assert longest[0] != longest[1]
+        if step == 1:
+            assert any(r["kl"] for r in halves[0]) and not any(r["kl"] for r in halves[1])
+
+
+def test_so_many_rollouts_are_inspected_as_were_asked_for(runs):
+    one, two = runs
+    for process in (one, *two):
+        records = process["inspected"]["records"]
+        for step in range(3):
+            of_step = [r for r in records if r["step"] == step]
+            inspected = [i for i, r in enumerate(of_step) if r["student_top"]]
+            assert inspected == [i for i, r in enumerate(of_step) if r["kl"] and i < INSPECTED]
+    assert INSPECTED > ROLLOUTS // 2
+    assert not any(r["student_top"] for r in one["sc-grpo"]["records"])
 
 
 def test_the_runs_exercise_what_they_are_about(runs):
-    records = {preset: found["records"] for preset, found in runs[0].items()}
+    one = runs[0]
+    records = {preset: found["records"] for preset, found in one.items()}
     assert {r["route"] for r in records["sc-grpo"]} >= {"partial", "none"}
     # Fresh problems took the place of those that all rollouts solve.
     assert all(r["prompt"].rstrip("abcdefghijklmnop") for r in records["dapo"])
@@ -66,3 +74,5 @@ def test_the_runs_exercise_what_they_are_about(runs):
     assert remembered and all(r["step"] > 0 for r in remembered)
     assert any("[observation]" in r["reference_text"] for r in remembered)
     assert any(r["kl"] for r in records["sc-grpo-disagreement"])
+    for preset, found in one.items():
+        assert max(found["moved"].values()) > 1e-3, preset

@@ -5,16 +5,15 @@ of them is float32 on either path.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Partial
 from torch.nn.functional import linear
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
@@ -63,8 +62,8 @@ class PolicyHeads:
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """Divergence of each row `(M, H)`, in nats, `(M)` float32."""
-        # ZeRO-3 lets go of a head before the backward; TRL's kernel gathers it again.
-        if student_hidden.is_cuda or is_deepspeed_zero3_enabled():
+        # The kernel's backward gathers a sharded head again, and on each process, taught or not.
+        if student_hidden.is_cuda or _is_sharded(self.student):
             return self._by_kernel(teacher_hidden, student_hidden)
         return self._by_chunks(teacher_hidden, student_hidden, summed)
 
@@ -85,6 +84,12 @@ class PolicyHeads:
     def _by_chunks(
         self, teacher_hidden: Tensor, student_hidden: Tensor, reduce: Callable[[Tensor], Tensor]
     ) -> Tensor:
+        if not len(student_hidden) and _is_sharded(self.student):
+            # The backward of a sharded head is made together, by who teaches nothing as well.
+            row = [
+                hidden.new_zeros(1, hidden.shape[1]) for hidden in (teacher_hidden, student_hidden)
+            ]
+            return self._by_chunks(*row, reduce)[:0]
         with (
             self._head(self.teacher, teacher_hidden) as teacher_head,
             self._head(self.student, student_hidden) as student_head,
@@ -102,7 +107,11 @@ class PolicyHeads:
 
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         student, teacher = LogitTransform.of(self.student), LogitTransform.of(self.teacher)
-        with _weights(self.student) as own, _weights(self.teacher) as others:
+        same = self.teacher is self.student
+        with (
+            _weights(self.student) as own,
+            nullcontext(own) if same else _weights(self.teacher) as others,
+        ):
             read = student_hidden.to(self._dtype(student_hidden, own[0]))
             shown = teacher_hidden.to(self._dtype(teacher_hidden, others[0]))
 
@@ -148,7 +157,7 @@ class PolicyHeads:
         """The output head for such hidden states, with float32 logits."""
         transform = LogitTransform.of(model)
         with _weights(model) as (weight, bias):
-            if is_deepspeed_zero3_enabled():
+            if torch.is_grad_enabled() and hasattr(weight, "ds_status"):
                 # ZeRO-3 lets go of the head before the backward, which computes chunks again.
                 weight, bias = weight.clone(), None if bias is None else bias.clone()
             dtype = self._dtype(hidden, weight)
@@ -215,6 +224,11 @@ class WholeHead:
         return self
 
 
+def _is_sharded(model: Any) -> bool:
+    weight = model.get_output_embeddings().weight
+    return isinstance(weight, DTensor) or hasattr(weight, "ds_status")
+
+
 def _kept(weight: Tensor) -> Tensor:
     if not hasattr(weight, "ds_status"):
         return weight.detach()
@@ -246,7 +260,9 @@ def _weights(model: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
     head = model.get_output_embeddings()
     weight, bias = head.weight, getattr(head, "bias", None)
     if isinstance(weight, DTensor):
-        weight = weight.full_tensor()
-        bias = None if bias is None else bias.full_tensor()
+        # As FSDP does with gradients; by default those of the other processes were left out.
+        averaged = [Partial("avg")] * weight.device_mesh.ndim
+        weight = weight.full_tensor(grad_placements=averaged)
+        bias = None if bias is None else bias.full_tensor(grad_placements=averaged)
     with maybe_gather_lm_head_ctx(weight, bias):
         yield weight, bias
