@@ -35,12 +35,14 @@ class OwnRollouts:
     def route(self, step: StepContext, library: Library) -> Tensor:
         # What is verified but cannot be shown counts neither as verified nor as failed.
         hidden_NG = self._verified(step) & _masked(step, library)
-        return route_groups(
+        route_N = route_groups(
             step.reward_NG.masked_fill(hidden_NG, torch.nan),
             self.method.reference_set,
             self.method.solve_threshold,
             _counts(library),
         )
+        solved_N = hidden_NG.any(1) & (route_N == Route.NONE)
+        return route_N.masked_fill(solved_N, int(Route.PLAIN))
 
     def references(
         self,
