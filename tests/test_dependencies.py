@@ -70,7 +70,8 @@ def test_every_import_of_the_package_is_declared():
 
 
 def test_every_import_of_the_tests_is_installed_with_them():
-    installed = PLAIN | DEV | {"appworld"}  # of the interpreter that plays the real AppWorld
+    # AppWorld is installed in the interpreter that plays it, the rest for the slow tests.
+    installed = PLAIN | DEV | {"appworld"} | set(names(CONFIG["dependency-groups"]["distributed"]))
     assert [found for found in imported(ROOT / "tests") if found[0] not in installed] == []
 
 
@@ -89,5 +90,5 @@ def test_an_extra_is_what_its_messages_say(extra):
 
 
 def test_all_is_what_fits_into_one_environment():
-    apart = EXTRA["appworld"] | EXTRA["vllm"] | EXTRA["spacy"]
+    apart = EXTRA["appworld"] | EXTRA["vllm"] | EXTRA["spacy"] | EXTRA["deepspeed"]
     assert EXTRA["all"] == set().union(*EXTRA.values()) - apart | EXTRA["code"]

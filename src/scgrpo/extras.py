@@ -30,6 +30,7 @@ EXTRAS = {
     "shop": Extra("the shop task", ("bm25s", "ijson", "Stemmer", "thefuzz")),
     "spacy": Extra("WebShop's own way to find nouns in titles", ("spacy",)),
     "appworld": Extra("the appworld task", ("appworld",)),
+    "deepspeed": Extra("policies that DeepSpeed shards", ("deepspeed",)),
     "lora": Extra("LoRA", ("peft",)),
     "openai": Extra("the openai engine (evaluation through a server)", ("openai",)),
     "vllm": Extra("the vllm engine (evaluation several times faster on a GPU)", ("vllm",)),

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from scgrpo.cli.jobs import Job
+from scgrpo.jobs import Job
 
 NAMED = ("vllm", "trl", "yaml", "typer", "rich", "scgrpo")
 
