@@ -52,9 +52,9 @@ def gpt2(**options):
     return GPT2LMHeadModel(GPT2Config(**sizes | own | NO_DROPOUT | options))
 
 
-def lora(dropout):
+def lora(dropout, init=False):
     return LoraConfig(
-        r=4, target_modules=["q_proj", "v_proj"], lora_dropout=dropout, init_lora_weights=False
+        r=4, target_modules=["q_proj", "v_proj"], lora_dropout=dropout, init_lora_weights=init
     )
 
 
@@ -88,6 +88,8 @@ CASES = {
     "gpt2": (gpt2, {}, False),
     "lora": (llama, {"peft_config": lora(0.0)}, True),
     "lora, dropout": (llama, {"peft_config": lora(0.5)}, False),
+    # The adapter adds nothing yet: only its config tells.
+    "lora, dropout, untrained": (llama, {"peft_config": lora(0.5, init=True)}, False),
 }
 
 
