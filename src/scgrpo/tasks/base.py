@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_type_hints, runtime_checkable
 
@@ -169,6 +170,8 @@ def read_options(kind: type[Options], task: str, options: Mapping[str, Any]) -> 
         try:
             fitted[option] = coerce(value, hints[option], as_written=True)
         except Misfit as misfit:
+            with suppress(TypeError, AttributeError, OverflowError):
+                kind(**{option: value})  # whose own check may say more
             raise ValueError(
                 f"{option} is {shown(value)}, an option of the {task} task; it must be {misfit}."
             ) from None
