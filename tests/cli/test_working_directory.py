@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from scgrpo.jobs import Job
 
 NAMED = ("vllm", "trl", "yaml", "typer", "rich", "scgrpo")

@@ -86,10 +86,8 @@ class PolicyHeads:
     ) -> Tensor:
         if not len(student_hidden) and _is_sharded(self.student):
             # The backward of a sharded head is made together, by who teaches nothing as well.
-            row = [
-                hidden.new_zeros(1, hidden.shape[1]) for hidden in (teacher_hidden, student_hidden)
-            ]
-            return self._by_chunks(*row, reduce)[:0]
+            shown, read = (h.new_zeros(1, h.shape[1]) for h in (teacher_hidden, student_hidden))
+            return self._by_chunks(shown, read, reduce)[:0]
         with (
             self._head(self.teacher, teacher_hidden) as teacher_head,
             self._head(self.student, student_hidden) as student_head,
