@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scgrpo.embedded.shipped import SHIPPED
+from scgrpo.evaluation.engines.base import Sampling
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.sample_seeds import sample_seed
 from scgrpo.evaluation.sampling import (
@@ -76,7 +77,7 @@ class Base:
             self.model,
             prompts,
             np.stack(draws),
-            temperature=1.0,
+            sampling=Sampling(),
             pad=self.tokenizer.pad_token_id,
             stops=stop_tokens(self.model, self.tokenizer),
         )

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import LogitsProcessorList
 
+from scgrpo.evaluation.engines.base import Sampling
 from scgrpo.evaluation.problems import Settings
 from scgrpo.evaluation.records import read_records
 from scgrpo.evaluation.run import evaluate
@@ -116,7 +117,8 @@ def test_draws_follow_the_distribution() -> None:
     probability = torch.tensor([0.5, 0.0, 0.3, 0.2])
     count = 20_000
     uniform_BT = torch.from_numpy(uniforms(sample_seed(0, "p", 0), count)).float()[:, None]
-    sampler = LogitsProcessorList([InverseSampler(uniform_BT, 2.0, prompt_length=1)])
+    whole = torch.zeros(count, 1, dtype=torch.bool)
+    sampler = LogitsProcessorList([InverseSampler(uniform_BT, Sampling(temperature=2.0), whole)])
     scores = (2 * probability.log()).expand(count, -1)
     drawn = Counter(sampler(torch.zeros(count, 1, dtype=torch.long), scores).argmax(-1).tolist())
     assert drawn[1] == 0

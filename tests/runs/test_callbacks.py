@@ -33,7 +33,7 @@ def waits() -> list[int]:
 def callback(tmp_path: Any, logged: list[dict[str, float]], waits: list[int]) -> EvaluationCallback:
     held_out = HeldOut(
         {"heldout": Dataset.from_list(list(tiny_dataset(2)))}, verify,
-        every=3, k=2, seed=0, temperature=1.0, max_new_tokens=3, solve_threshold=0.5,
+        every=3, k=2, seed=0, sampling={}, max_new_tokens=3, solve_threshold=0.5,
     )  # fmt: skip
     model = tiny_model()
     host = Host(lambda: model, tiny_tokenizer(), logged.append, lambda: waits.append(1))

@@ -26,8 +26,9 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     console = console or Console()
     quiet()
     from scgrpo.evaluation.prepare import find_task, prepare, with_split
-    from scgrpo.runs.models import find_model
+    from scgrpo.runs.models import find_model, sampled_in_training
 
+    request = request.or_as(sampled_in_training(request.model))
     request.check()
     task = find_task(request.task, request.options_of_task)
     request = with_split(request, task)

@@ -19,10 +19,12 @@ from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.kept import kept_records, refuse_other_records
 from scgrpo.evaluation.prepare import find_task
 from scgrpo.evaluation.request import EvaluationRequest
+from scgrpo.evaluation.trained import sampling_options
 from scgrpo.files import write_atomically
 from scgrpo.jobs import Job
 from scgrpo.runs.check import check_run
 from scgrpo.runs.config_reader import build, read_mapping_file, run_config_of
+from scgrpo.runs.models import sampled_in_training
 from scgrpo.runs.resuming import refuse_other_run
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.runs.run_folder import RunFolder
@@ -132,6 +134,7 @@ class Evaluation:
         self.note = self.records.with_suffix(".asked.yaml")
         other, _, split = self.split.rpartition("/")
         model = str(run.folder.path) if run else comparison.path_of(task.model)
+        sampled = sampling_options(run.values if run else comparison.settings | task.settings)
         self.values: dict[str, Any] = {
             "model": model,
             "k": comparison.k,
@@ -141,6 +144,7 @@ class Evaluation:
             "limit": self.problems,
             "seed": comparison.seed,
             "output": str(self.records),
+            **{name: value for name, value in sampled.items() if value != {}},
             **comparison.evaluation,
         }
         self.after = [run.name] if run else comparison.builds_of([model])
@@ -176,7 +180,8 @@ class Evaluation:
         write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
 
     def _request(self) -> EvaluationRequest:
-        return build(EvaluationRequest, self.values, "evaluation")
+        request = build(EvaluationRequest, self.values, "evaluation")
+        return request.or_as(sampled_in_training(request.model))
 
 
 def _flags(values: Mapping[str, Any]) -> list[str]:

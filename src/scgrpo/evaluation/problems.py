@@ -10,6 +10,7 @@ from scgrpo.evaluation.records import Record
 from scgrpo.evaluation.store import Key
 from scgrpo.tasks.episodes import EpisodeTask
 
+_UNCOMMON = ("top_k", "min_p", "repetition_penalty")
 Verify = Callable[..., Sequence[float | None]]
 
 
@@ -22,6 +23,9 @@ class Settings:
     temperature: float
     max_new_tokens: int
     top_p: float = Sampling.top_p
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
     engine: str = ENGINES[0]
     model: str = ""
     step: int = 0
@@ -38,6 +42,18 @@ class Settings:
     """Further fields of a server's requests."""
     max_turns: int | None = None
     max_episode_tokens: int | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """How a completion is drawn."""
+        uncommon = {name: getattr(self, name) for name in _UNCOMMON}
+        return Sampling(
+            self.temperature,
+            self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            template_options=self.template_options or {},
+            **{name: value for name, value in uncommon.items() if value is not None},
+        )
 
     def record(self) -> dict[str, Any]:
         """The settings as columns of a record."""

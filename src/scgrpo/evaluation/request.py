@@ -2,12 +2,13 @@
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.engines import ENGINES
-from scgrpo.evaluation.engines.base import BATCH_TOKENS, CONCURRENCY, TIMEOUT, Sampling
+from scgrpo.evaluation.engines.base import BATCH_TOKENS, CONCURRENCY, TIMEOUT
 from scgrpo.mistakes import ConfigError, require_ranges
 from scgrpo.tasks import DEFAULT_TASK
 
@@ -56,15 +57,37 @@ class EvaluationRequest:
             "-o",
         ),
     )
-    temperature: float = field(
-        default=Sampling.temperature,
-        metadata=_told("0 takes the most likely token.", panel=SAMPLING, least=0.0),
+    temperature: float | None = field(
+        default=None,
+        metadata=_told(
+            "0 takes the most likely token. This and the next four are those of the training, for "
+            "the folder of a run; otherwise 1, and everything is drawn from.",
+            panel=SAMPLING,
+            least=0.0,
+        ),
     )
-    top_p: float = field(
-        default=Sampling.top_p,
+    top_p: float | None = field(
+        default=None,
         metadata=_told(
             "Share of the probability that is drawn from, likely first.", panel=SAMPLING
         ),
+    )
+    top_k: int | None = field(
+        default=None,
+        metadata=_told("Likeliest tokens that are drawn from; 0: all.", panel=SAMPLING, least=0),
+    )
+    min_p: float | None = field(
+        default=None,
+        metadata=_told(
+            "Least probability of a token, as a share of the likeliest one's.",
+            panel=SAMPLING,
+            least=0.0,
+            most=1.0,
+        ),
+    )
+    repetition_penalty: float | None = field(
+        default=None,
+        metadata=_told("Of tokens that stood before; 1: none.", panel=SAMPLING, least=1e-6),
     )
     max_new_tokens: int | None = field(
         default=None,
@@ -81,7 +104,9 @@ class EvaluationRequest:
     template_options: dict[str, Any] = field(
         default_factory=dict,
         metadata=_told(
-            "Arguments of the chat template, as YAML: '{enable_thinking: false}'.", panel=SAMPLING
+            "Arguments of the chat template, as YAML: '{enable_thinking: false}'; added to those "
+            "of the training, for the folder of a run.",
+            panel=SAMPLING,
         ),
     )
     engine: str = field(
@@ -166,6 +191,12 @@ class EvaluationRequest:
                 f"1,{self.k}."
             )
         return sorted({int(word) for word in words})
+
+    def or_as(self, options: Mapping[str, Any]) -> "EvaluationRequest":
+        """The request with these options where it says nothing else; those of templates add up."""
+        given = {name: value for name, value in options.items() if getattr(self, name) is None}
+        template = {**options.get("template_options", {}), **self.template_options}
+        return replace(self, **given | {"template_options": template})
 
     def check(self) -> None:
         """Refuse what no task or model could mend.

@@ -37,6 +37,9 @@ def evaluate(
     k: int = 8,
     temperature: float = Sampling.temperature,
     top_p: float = Sampling.top_p,
+    top_k: int = Sampling.top_k,
+    min_p: float = Sampling.min_p,
+    repetition_penalty: float = Sampling.repetition_penalty,
     max_new_tokens: int = 256,
     batch_tokens: int = BATCH_TOKENS,
     seed: int = 0,
@@ -63,6 +66,9 @@ def evaluate(
         k: samples of each problem.
         temperature: of the sampling; 0 takes the most likely token.
         top_p: share of the probability from which is drawn, the most likely tokens first.
+        top_k: most likely tokens from which is drawn; 0 for all.
+        min_p: least probability of a token, as a share of the likeliest one's.
+        repetition_penalty: of tokens that stood before, in the prompt too; 1 for none.
         max_new_tokens: longest completion; shorter where the model's context ends.
         batch_tokens: padded tokens of one generation batch, prompt and completion.
         seed: seed of the samples.
@@ -87,7 +93,10 @@ def evaluate(
     problems = load_problems(task_or_rows, split, verify=verify, limit=limit)
     settings = Settings(
         split, seed, temperature, max_new_tokens, top_p, model=model_name, step=step,
-        template_options=template_options, max_turns=problems.turns,
+        template_options=template_options or None, max_turns=problems.turns,
+        **Sampling(
+            top_k=top_k, min_p=min_p, repetition_penalty=repetition_penalty
+        ).uncommon,
     )  # fmt: skip
     evaluation = Evaluation(
         problems, settings, k, output, lambda: TransformersEngine(
@@ -128,12 +137,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError(f"k is {self.k}; it must be at least 1.")
-        self.sampling = Sampling(
-            self.settings.temperature,
-            self.settings.top_p,
-            self.settings.max_new_tokens,
-            self.settings.template_options or {},
-        )
+        self.sampling = self.settings.sampling
         self.samples = self.problems.samples(self.settings.split, self.k)
         self.store = MemoryStore()
         if self.output is not None:

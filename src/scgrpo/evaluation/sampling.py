@@ -14,32 +14,59 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from scgrpo.evaluation.engines.base import Sampling
+
 
 class InverseSampler(LogitsProcessor):
-    """Leaves one token per row: the one at the row's next uniform number."""
+    """Leaves one token per row: the one at the row's next uniform number.
 
-    def __init__(
-        self, uniform_BT: Tensor, temperature: float, prompt_length: int, top_p: float = 1.0
-    ) -> None:
+    What shapes the distribution does so in the order of transformers: repetition penalty,
+    temperature, top_k, top_p, min_p.
+
+    Args:
+        uniform_BT: uniform numbers.
+        sampling: what shapes the distribution.
+        padding_BL: True where a padded prompt has no token.
+    """
+
+    def __init__(self, uniform_BT: Tensor, sampling: Sampling, padding_BL: Tensor) -> None:
         self.uniform_BT = uniform_BT
-        self.temperature = temperature
-        self.prompt_length = prompt_length
-        self.top_p = top_p
+        self.sampling = sampling
+        self.padding_BL = padding_BL
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        if self.temperature == 0:
+        sampling = self.sampling
+        if sampling.repetition_penalty != 1:
+            scores = _penalised(scores, input_ids, self.padding_BL, sampling.repetition_penalty)
+        if sampling.temperature == 0:
             return scores
         precise = torch.float32 if scores.device.type == "mps" else torch.float64
-        probability_BV = (scores.to(precise) / self.temperature).softmax(dim=-1)
-        if self.top_p < 1:
-            probability_BV = _nucleus(probability_BV, self.top_p)
+        logits_BV = scores.to(precise) / sampling.temperature
+        if 0 < sampling.top_k < logits_BV.shape[-1]:
+            least_B1 = logits_BV.topk(sampling.top_k).values[:, -1:]
+            logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
+        probability_BV = logits_BV.softmax(dim=-1)
+        if sampling.top_p < 1:
+            probability_BV = _nucleus(probability_BV, sampling.top_p)
+        if sampling.min_p > 0:
+            least_B1 = sampling.min_p * probability_BV.amax(-1, keepdim=True)
+            probability_BV = probability_BV.masked_fill(probability_BV < least_B1, 0.0)
         cumulative_BV = probability_BV.cumsum(dim=-1)
-        uniform_B1 = self.uniform_BT[:, input_ids.shape[1] - self.prompt_length, None]
+        uniform_B1 = self.uniform_BT[:, input_ids.shape[1] - self.padding_BL.shape[1], None]
         # The last sum stands for 1, which rounding may miss.
         target_B1 = uniform_B1.to(precise) * cumulative_BV[:, -1:]
         token_B1 = torch.searchsorted(cumulative_BV, target_B1, right=True)
         token_B1 = token_B1.clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, token_B1, 0.0)
+
+
+def _penalised(scores: Tensor, input_ids: Tensor, padding_BL: Tensor, penalty: float) -> Tensor:
+    """Logits whose tokens stood before made less likely; padding has not stood anywhere."""
+    stood_BL = torch.ones_like(input_ids, dtype=torch.bool)
+    stood_BL[:, : padding_BL.shape[1]] = ~padding_BL
+    count_BV = torch.zeros_like(scores).scatter_add(1, input_ids, stood_BL.to(scores.dtype))
+    changed = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return torch.where(count_BV > 0, changed, scores)
 
 
 def _nucleus(probability_BV: Tensor, top_p: float) -> Tensor:
@@ -80,10 +107,9 @@ def sample_completions(
     prompts: Sequence[Sequence[int]],
     uniform_BT: np.ndarray,
     *,
-    temperature: float,
+    sampling: Sampling,
     pad: int,
     stops: Sequence[int],
-    top_p: float = 1.0,
 ) -> list[list[int]]:
     """Token ids of one completion for each prompt, the stop token included.
 
@@ -91,19 +117,17 @@ def sample_completions(
         model: causal language model with `generate`, in evaluation mode.
         prompts: token ids of B prompts, of any lengths; padded on the left here.
         uniform_BT: uniform numbers, as many columns as tokens may be written.
-        temperature: of the softmax; 0 takes the most likely token.
+        sampling: what shapes the distribution; its limit of tokens is not looked at.
         pad: id to pad with.
         stops: ids that end a completion.
-        top_p: share of the probability, the most likely tokens first, from which is drawn.
     """
     longest = max(map(len, prompts))
     ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts])
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
     sampler = InverseSampler(
         torch.from_numpy(uniform_BT).float().clamp(max=1 - 2**-24).to(model.device),
-        temperature,
-        longest,
-        top_p,
+        sampling,
+        (mask == 0).to(model.device),
     )
     output = model.generate(
         input_ids=ids.to(model.device),

@@ -34,7 +34,7 @@ def verified_mask(reward: Float[Tensor, "*B"], solve_threshold: float = 1.0) -> 
     """Mark the rollouts that the verifier accepts (section 1).
 
     Args:
-        reward: `(*B)` verifier rewards in [0, 1]; NaN marks an unscored rollout.
+        reward: `(*B)` rewards of the verifier; NaN marks an unscored rollout.
         solve_threshold: smallest reward that counts as solved.
 
     Returns:
@@ -56,7 +56,7 @@ def route_groups(
     makes a partial group where an earlier step left another one (`remembered`).
 
     Args:
-        reward: `(N, G)` verifier rewards in [0, 1], NaN where unscored.
+        reward: `(N, G)` rewards of the verifier, NaN where unscored.
         reference_set: one of `REFERENCE_SETS`.
         solve_threshold: smallest reward that counts as solved.
         remembered: `(N)` verified rollouts of each problem that are kept from earlier steps.

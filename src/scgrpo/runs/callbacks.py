@@ -36,7 +36,8 @@ class HeldOut:
     """Steps between two evaluations."""
     k: int
     seed: int
-    temperature: float
+    sampling: Mapping[str, Any]
+    """How completions are rendered and sampled: arguments of `evaluate`."""
     max_new_tokens: int
     solve_threshold: float
     """Smallest reward that Pass@k counts as solved."""
@@ -83,7 +84,7 @@ class EvaluationCallback(TrainerCallback):
             rows,
             verify=held_out.verify,
             k=held_out.k,
-            temperature=held_out.temperature,
+            **held_out.sampling,
             max_new_tokens=held_out.max_new_tokens,
             seed=held_out.seed,
             split=split,

@@ -1,7 +1,9 @@
 """The model of a run."""
 
 from pathlib import Path
+from typing import Any
 
+from scgrpo.evaluation.trained import sampling_options
 from scgrpo.mistakes import ConfigError
 from scgrpo.runs.run_folder import RunFolder
 from scgrpo.trainer.checkpoint import CheckpointError
@@ -40,3 +42,19 @@ def _refuse_damaged(folder: Path) -> None:
         reading = read_checkpoint(folder, to_resume=False)
         if reading.trouble:
             raise CheckpointError(f"{folder} is not whole ({reading.trouble}); give another model.")
+
+
+def sampled_in_training(model: str) -> dict[str, Any]:
+    """How the model of a run was sampled in training, as options of an evaluation.
+
+    Args:
+        model: a run folder, its model or one of its checkpoints; there are none for another name.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return {}
+    for place in (folder, *folder.resolve().parents[:2]):
+        trainer = (RunFolder(place).read_config() or {}).get("trainer")
+        if isinstance(trainer, dict):
+            return sampling_options(trainer)
+    return {}

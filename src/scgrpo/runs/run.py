@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers import PrinterCallback, TrainerCallback
 
 from scgrpo.embedded.loading import load_policy
+from scgrpo.evaluation.trained import sampling_options
 from scgrpo.files import put_folder, scratch_of
 from scgrpo.locks import Lock
 from scgrpo.runs.adapter import adapter_of
@@ -162,7 +163,7 @@ def _evaluation(
         every=config.eval_steps,
         k=config.eval_k,
         seed=config.seed,
-        temperature=trainer.temperature,
+        sampling=sampling_options(vars(trainer.args)),
         max_new_tokens=trainer.max_completion_length,
         solve_threshold=trainer.args.solve_threshold,
     )

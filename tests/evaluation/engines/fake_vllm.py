@@ -17,6 +17,9 @@ class SamplingParams:
     seed: int | None = None
     max_tokens: int | None = 16
     skip_special_tokens: bool = True
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 Write = Callable[[list[int], SamplingParams], tuple[str, list[int], str]]

@@ -85,6 +85,17 @@ def test_options_add_replace_and_leave_out_fields() -> None:
     assert not {"seed", "max_tokens"} & set(body)
 
 
+def test_what_is_uncommon_is_sent_where_it_changes_anything() -> None:
+    shaped = Sampling(top_k=5, min_p=0.1, repetition_penalty=1.2)
+    with serving(lambda call: "x") as server:
+        drawn(engine(server), requests(1), shaped)
+        drawn(engine(server, options={"top_k": 7, "min_p": None}), requests(1), shaped)
+    first, second = (call.body for call in server.calls)
+    assert (first["top_k"], first["min_p"], first["repetition_penalty"]) == (5, 0.1, 1.2)
+    assert (second["top_k"], second["repetition_penalty"]) == (7, 1.2)
+    assert "min_p" not in second
+
+
 def test_a_request_may_have_less_room_than_the_others() -> None:
     tight = Request("x", 1, max_new_tokens=3)
     with serving(lambda call: "x") as server:

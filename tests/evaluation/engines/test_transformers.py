@@ -102,7 +102,8 @@ def test_memory_that_does_not_suffice_names_the_option(parts: Any, monkeypatch: 
 def nucleus(probability: list[float], top_p: float, uniforms: list[float]) -> list[int]:
     """Tokens that are drawn at these uniform numbers."""
     uniform_BT = torch.tensor(uniforms)[:, None]
-    sampler = LogitsProcessorList([InverseSampler(uniform_BT, 1.0, 1, top_p)])
+    whole = torch.zeros(len(uniforms), 1, dtype=torch.bool)
+    sampler = LogitsProcessorList([InverseSampler(uniform_BT, Sampling(top_p=top_p), whole)])
     scores = torch.tensor(probability).log().expand(len(uniforms), -1)
     return sampler(torch.zeros(len(uniforms), 1, dtype=torch.long), scores).argmax(-1).tolist()
 

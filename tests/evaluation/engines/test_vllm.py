@@ -71,6 +71,14 @@ def test_what_vllm_is_told(fake: type[FakeLLM]) -> None:
     assert engine.context == 99
 
 
+def test_vllm_is_told_what_is_uncommon(fake: type[FakeLLM]) -> None:
+    seen: list[SamplingParams] = []
+    fake.write = staticmethod(lambda p, s: (seen.append(s), ("x", [1], "length"))[1])  # type: ignore[assignment]
+    shaped = Sampling(top_k=5, min_p=0.1, repetition_penalty=1.2, max_new_tokens=3)
+    drawn(VLLMEngine("m"), [Request("ab", 5 << 97)], shaped)
+    assert seen == [SamplingParams(1.0, 1.0, 5, 3, True, 5, 0.1, 1.2)]
+
+
 def test_the_window_is_kept_full_and_not_exceeded(
     fake: type[FakeLLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,12 @@ class Sampling:
     """0 takes the most likely token."""
     top_p: float = 1.0
     """Share of the probability, the most likely tokens first, from which is drawn; 1 for all."""
+    top_k: int = 0
+    """Most likely tokens from which is drawn; 0 for all."""
+    min_p: float = 0.0
+    """Least probability of a token, as a share of the likeliest one's; 0 for any."""
+    repetition_penalty: float = 1.0
+    """By which the logits of tokens are divided (or, below 0, multiplied) that stood before."""
     max_new_tokens: int = 1024
     """Longest completion; shorter where the model's context ends."""
     template_options: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +42,23 @@ class Sampling:
             )
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}; it must be above 0 and at most 1.")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; it must be at least 0 (0 takes all tokens).")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p is {self.min_p}; it must lie between 0 and 1.")
+        if self.repetition_penalty <= 0:
+            raise ValueError(
+                f"repetition_penalty is {self.repetition_penalty}; it must be above 0 (1 is none)."
+            )
+
+    @property
+    def uncommon(self) -> dict[str, Any]:
+        """What not every server knows, where it changes anything."""
+        given = {"top_k": self.top_k, "min_p": self.min_p}
+        changed: dict[str, Any] = {name: value for name, value in given.items() if value}
+        if self.repetition_penalty != 1:
+            changed["repetition_penalty"] = self.repetition_penalty
+        return changed
 
 
 @dataclass(frozen=True)

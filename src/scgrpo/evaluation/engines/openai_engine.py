@@ -161,7 +161,8 @@ class OpenAIEngine:
         }
         fields = {name: value for name, value in fields.items() if name not in self.options}
         fields["model"] = self.model
-        more = {name: value for name, value in self.options.items() if value is not None}
+        options = sampling.uncommon | self.options
+        more = {name: value for name, value in options.items() if value is not None}
         if sampling.template_options:
             more = {"chat_template_kwargs": dict(sampling.template_options)} | more
         if isinstance(request.prompt, str) or is_token_ids(request.prompt):

@@ -79,8 +79,7 @@ class TransformersEngine:
                     self.model,
                     [prompts[i] for i in batch],
                     np.stack([uniforms(requests[i].seed, room) for i in batch]),
-                    temperature=sampling.temperature,
-                    top_p=sampling.top_p,
+                    sampling=sampling,
                     pad=self.pad,
                     stops=self.stops,
                 )

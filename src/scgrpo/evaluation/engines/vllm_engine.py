@@ -121,6 +121,7 @@ class VLLMEngine:
         return self._vllm.SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
+            **sampling.uncommon,
             max_tokens=request.room(sampling),
             seed=short_seed(request.seed),
             skip_special_tokens=True,
