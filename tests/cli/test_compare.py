@@ -17,6 +17,7 @@ from scgrpo.cli.compare import narrowed
 from scgrpo.cli.jobs import run_all_jobs
 from scgrpo.cli.main import app
 from scgrpo.comparison.config import load_comparison
+from scgrpo.locks import Lock
 from tests.cli.test_demo import script as script
 
 SETTINGS = {
@@ -130,6 +131,15 @@ def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
         in (" ".join(result.output.split()))
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_comparison_in_the_same_folder_is_refused(tmp_path):
+    path = write(tmp_path, {"grpo": {}})
+    with Lock(tmp_path / "out" / "compare.lock", "comparing"):
+        result = compare("--config", path)
+    assert result.exit_code == 1
+    assert "error: another process is comparing into" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(
