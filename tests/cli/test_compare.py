@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from scgrpo.cli.main import app
 from scgrpo.comparison.load import load_comparison
 from scgrpo.comparison.plan import next_steps
+from scgrpo.locks import Lock
 from scgrpo.runs.run_folder import RunFolder
+from tests.test_jobs import script as script
 
 SETTINGS = {
     "max_steps": 2,
@@ -55,6 +57,15 @@ def test_dry_run_resolves_everything_and_writes_nothing(tmp_path):
         in (" ".join(result.output.split()))
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_comparison_in_the_same_folder_is_refused(tmp_path):
+    path = write(tmp_path, {"grpo": {}})
+    with Lock(tmp_path / "out" / "compare.lock", "comparing"):
+        result = compare("--config", path)
+    assert result.exit_code == 1
+    assert "error: another process is comparing into" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize(

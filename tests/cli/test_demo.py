@@ -14,6 +14,7 @@ from scgrpo.cli.demo import run_or_fail
 from scgrpo.cli.demo_view import RunView
 from scgrpo.cli.errors import Failure
 from scgrpo.jobs import Job
+from scgrpo.locks import Lock
 from scgrpo.mistakes import ConfigError
 from tests.test_jobs import script as script
 
@@ -75,6 +76,15 @@ def test_demo_goes_on_with_the_same_options_only(quick: list[Any], tmp_path: Pat
     demo_module.run_demo(steps=5, seed=1, output=tmp_path, console=console)
     with pytest.raises(ConfigError, match="demo with other options"):
         demo_module.run_demo(steps=6, seed=1, output=tmp_path, console=console)
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with (
+        Lock(tmp_path / "demo.lock", "running"),
+        pytest.raises(OSError, match="another process is running the demo in"),
+    ):
+        demo_module.run_demo(steps=5, seed=1, output=tmp_path, console=Console(file=StringIO()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_configs_of_the_demo_are_valid(tmp_path: Path) -> None:

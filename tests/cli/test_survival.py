@@ -18,7 +18,7 @@ from scgrpo.trainer.checkpoint import checkpoints
 from scgrpo.trainer.wholeness import last_whole, read_checkpoint
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
-STEPS = 12
+STEPS = 8
 RUN = f"""
 preset: sc-grpo
 model: model
@@ -149,10 +149,10 @@ def test_two_processes_stop_at_one_step_and_go_on(folder: Path) -> None:
     assert "passed over" not in output and "begin anew" not in output
     check_rest(run)
 
-    for file in ("model/config.json", "checkpoints/checkpoint-12/scgrpo_state_1.pt"):
+    for file in ("model/config.json", f"checkpoints/checkpoint-{STEPS}/scgrpo_state_1.pt"):
         (run.path / file).unlink()
     process = start(folder, *launcher)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    assert output.count("checkpoint-12: scgrpo_state_1.pt is missing") == 1
+    assert output.count(f"checkpoint-{STEPS}: scgrpo_state_1.pt is missing") == 1
     check_rest(run)
