@@ -18,7 +18,7 @@ from tests.trainer.tiny import tiny_model, tiny_tokenizer
 SCRIPT = Path(__file__).with_name("process_run.py")
 ROOT = Path(__file__).parents[2]
 TWO = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-TIMEOUT = 280
+TIMEOUT = 500
 ROUNDING = 1e-5
 """Largest difference of weights, D and logged numbers between one process and two."""
 Found = dict[str, Any]

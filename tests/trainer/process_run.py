@@ -178,10 +178,10 @@ class counted:
 
 
 def main(folder: str, strategy: str, *cases: str) -> None:
-    faulthandler.dump_traceback_later(200, exit=True)
     with processes_of(strategy.removesuffix("-lowest")):
         results = {}
         for case in cases:
+            faulthandler.dump_traceback_later(120, exit=True)  # says where it waits in vain
             results[case] = trained(Path(folder), strategy, case)
             torch.save(results, Path(folder) / f"{strategy}-{os.environ.get('RANK', '0')}.pt")
     if torch.distributed.is_initialized():
