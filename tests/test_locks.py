@@ -33,6 +33,15 @@ def test_a_second_one_is_refused_until_the_first_lets_go(tmp_path):
     Lock(path, "working").release()
 
 
+def test_it_leaves_no_folder_that_it_made_for_itself(tmp_path):
+    path = tmp_path / "runs" / "new" / "run.lock"
+    Lock(path, "working").release()
+    assert list(tmp_path.iterdir()) == []
+    with Lock(path, "working"):
+        (tmp_path / "runs" / "other").mkdir()
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["other"]
+
+
 def test_a_dead_process_holds_nothing_even_if_its_workers_live(tmp_path):
     path = tmp_path / "run.lock"
     command = [sys.executable, "-c", HOLDER, str(path)]

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ class Lock:
     kept out, and a warning says so.
 
     Args:
-        path: the lock file; its folder is made.
+        path: the lock file; its folder is made, and goes again if it is empty in the end.
         doing: what the holder does, for the refusal, as in "training into runs/x".
 
     Raises:
@@ -30,6 +31,7 @@ class Lock:
     """
 
     def __init__(self, path: Path, doing: str) -> None:
+        self._made = [folder for folder in path.parents if not folder.exists()]
         self.path, self._file = path, _held(path, doing)
         if self._file is not None:
             _LOCKS.add(self)
@@ -39,6 +41,9 @@ class Lock:
         if self._file is not None:
             self.path.unlink(missing_ok=True)
             self.forget()
+            with suppress(OSError):  # the first one that holds something ends it
+                for folder in self._made:
+                    folder.rmdir()
 
     def forget(self) -> None:
         """Close the file, which alone does not let others in while another process has it open."""
