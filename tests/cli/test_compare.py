@@ -93,7 +93,7 @@ def test_dry_run_refuses_what_a_run_would(tmp_path, methods, message):
         ({"evaluation": {"url": "http://x"}}, "heldout cannot be: --url http://x belongs to"),
         (
             {"evaluation": {"temperature": "hot"}},
-            "temperature is 'hot' (evaluation); it must be a number",
+            "temperature is 'hot' (evaluation); it must be null or a number",
         ),
         ({"evaluation": {"pass_at": "1,9"}}, "--pass-at is '1,9'; write numbers from 1 to k = 2"),
         ({"evaluation": {"k": 4}}, "k stands in evaluation; take it out there: give k at the top"),

@@ -180,7 +180,8 @@ class Evaluation:
         write_atomically(self.note, yaml.safe_dump(self.values, sort_keys=False))
 
     def _request(self) -> EvaluationRequest:
-        request = build(EvaluationRequest, self.values, "evaluation")
+        values = {**self.values, "output": self.records}
+        request = build(EvaluationRequest, values, "evaluation")
         return request.or_as(sampled_in_training(request.model))
 
 
