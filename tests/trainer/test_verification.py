@@ -129,7 +129,7 @@ def test_one_warning_in_a_run(tmp_path, caplog):
 def test_presets_without_a_teacher_never_ask(tmp_path, caplog):
     small = {"per_device_train_batch_size": 8, "max_completion_length": 4, "max_steps": 12}
     with caplog.at_level(logging.WARNING, logger="scgrpo"):
-        run = trainer(config(tmp_path, "grpo", **small), reward=[length, penalty])
+        run = trainer(config(tmp_path, "grpo", **small), reward=penalty)
         run.train()
     assert not caplog.records
     assert run.state.global_step == 12
