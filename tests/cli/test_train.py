@@ -34,7 +34,9 @@ def verify(completions, answer, **columns):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    tiny_model(initializer_range=0.05).save_pretrained(tmp_path / "model")
+    tiny_model(initializer_range=0.05, max_position_embeddings=1024).save_pretrained(
+        tmp_path / "model"
+    )
     tiny_tokenizer().save_pretrained(tmp_path / "model")
     (tmp_path / "problems.jsonl").write_text("".join(json.dumps(r) + "\n" for r in tiny_dataset(8)))
     (tmp_path / "reward.py").write_text(REWARD)
@@ -103,10 +105,10 @@ def test_reward_that_fails_is_one_sentence_and_a_failure(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    (folder / "reward.py").write_text("def verify(completions, **_):\n    return [1.7] * 8\n")
+    (folder / "reward.py").write_text("def verify(completions, **_):\n    return ["x"] * 8\n")
     before = signal.getsignal(signal.SIGINT)
     result = CliRunner().invoke(app, ["train", "-c", "run.yaml"])
     assert result.exit_code == 1
     sentence = result.stderr.strip().splitlines()[-1]
-    assert sentence.startswith("error: the reward function 'verify' returned 1.7")
+    assert sentence.startswith("error: the reward function 'verify' returned 'x'")
     assert signal.getsignal(signal.SIGINT) is before

@@ -43,5 +43,5 @@ def test_of_a_job(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     job = Job("look", ["presets"], folder / "log")
-    job.start(threads=1)
+    job.start()
     assert job.process is not None and job.process.wait(120) == 0, (folder / "log").read_text()
