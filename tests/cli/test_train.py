@@ -105,7 +105,7 @@ def test_reward_that_fails_is_one_sentence_and_a_failure(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    (folder / "reward.py").write_text("def verify(completions, **_):\n    return ["x"] * 8\n")
+    (folder / "reward.py").write_text("def verify(completions, **_):\n    return ['x'] * 8\n")
     before = signal.getsignal(signal.SIGINT)
     result = CliRunner().invoke(app, ["train", "-c", "run.yaml"])
     assert result.exit_code == 1
