@@ -75,6 +75,8 @@ def test_whole_columns_are_never_made_into_python(monkeypatch):
     monkeypatch.setattr(rows_module, "_fault", None)
     check_rows(tiny_dataset().shuffle(seed=0), "x")
     check_rows(Dataset.from_dict({"prompt": ["a", "b"]}), "x")
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}
+    check_rows(Dataset.from_dict({"prompt": [[USER, call, USER]]}), "x")
 
 
 @pytest.mark.parametrize("column", ["prompts", "completions", "self"])

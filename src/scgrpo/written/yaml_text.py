@@ -129,7 +129,7 @@ def _scalar(construct: Callable[[_Loader, Any], Any], what: str) -> Callable[[_L
     def constructed(loader: _Loader, node: Any) -> Any:
         try:
             return construct(loader, node)
-        except (ValueError, LookupError, AttributeError, OverflowError) as error:
+        except (ValueError, LookupError, OverflowError) as error:
             raise _fault(f"{shown(node.value, 60)} is {what}", node.start_mark) from error
 
     return constructed
