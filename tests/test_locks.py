@@ -12,13 +12,14 @@ from scgrpo import locks
 from scgrpo.locks import Lock
 
 HOLDER = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 from pathlib import Path
 from scgrpo.locks import Lock
+def work():
+    print(os.getpid(), flush=True)  # only now has the fork ended in the child
+    time.sleep(60)
 lock = Lock(Path(sys.argv[1]), "working")
-worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-worker.start()
-print(worker.pid, flush=True)
+multiprocessing.get_context("fork").Process(target=work).start()
 time.sleep(60)
 """
 
