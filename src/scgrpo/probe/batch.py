@@ -119,16 +119,19 @@ class Instrument:
             self.subject.trainer.args.score_tokens,
         )
         lengths = torch.tensor([len(ids) for ids in rollouts.completion_ids])
-        rollout_M = torch.arange(len(lengths)).repeat_interleave(lengths)
         written_M = _flat(sampled.written, lengths)
+        rollout_M = torch.arange(len(lengths)).repeat_interleave(lengths)[written_M]
         facts = TokenFacts(
-            rollout_M[written_M],
-            sampled.advantage[rollout_M[written_M]],
+            rollout_M,
+            rollout_M // sampled.reward_NG.shape[1],
+            sampled.reward_NG.flatten()[rollout_M],
+            sampled.advantage[rollout_M],
             passed.logp[written_M],
             passed.entropy[written_M],
             {kind: values[written_M] for kind, values in passed.kl.items()},
             {kind: values[written_M] for kind, values in passed.log_ratio.items()},
             passed.contrast[written_M],
+            solve_threshold=self.subject.trainer.args.solve_threshold,
             seed=1_000_003 * self.seed + number,
         )
         return facts, written_M

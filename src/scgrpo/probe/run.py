@@ -154,6 +154,7 @@ def _probe_policy(
     store = Store(place)
     processes = PartialState().num_processes
     settings = request.settings() | _identity(config) | {"processes": processes}
+    settings["signals"] = ", ".join(weightings)  # what `all` means may grow
     decided(lambda: store.begin(settings))
     if policy.checkpoint is not None:
         require_whole(policy.checkpoint, reads=PartialState().is_main_process, to_resume=False)

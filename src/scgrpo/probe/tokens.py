@@ -71,13 +71,13 @@ def mean_by(places: NDArray, weights: NDArray, count: int) -> list[float | None]
 
 
 def spread(weights: NDArray) -> tuple[float, float]:
-    """Mean weight, and the effective share of tokens (sum w)^2 / (M sum w^2) of Kish."""
+    """Mean weight, and the effective share of tokens (sum |w|)^2 / (M sum w^2) of Kish."""
     squares = float((weights**2).sum())
-    share = float(weights.sum()) ** 2 / (len(weights) * squares) if squares else 0.0
+    share = float(abs(weights).sum()) ** 2 / (len(weights) * squares) if squares else 0.0
     return float(weights.mean()), share
 
 
 def is_degenerate(weights: NDArray) -> bool:
     """Whether weights say nothing: all alike, or all but a hundredth of the tokens left out."""
     mean, share = spread(weights)
-    return mean == 0 or float(weights.std()) < 0.01 * abs(mean) or share < 0.01
+    return share < 0.01 or float(weights.std()) < 0.01 * abs(mean)

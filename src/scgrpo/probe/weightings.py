@@ -1,20 +1,26 @@
 """Token weightings that are probed: functions of what is known of the tokens of a batch.
 
+A weighting that training has too is that of a `Method`: the same function, on the same tokens.
+
 Shapes: M tokens of a batch that the model wrote, rollout by rollout.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from scgrpo.config import Method
 from scgrpo.importing import import_function
-from scgrpo.method import as_weight, credit_weight, quantile, threshold
-from scgrpo.method.signed import believed, signed_weight
+from scgrpo.method import Weight, as_weight, believed, credit_weight, mean_one, threshold
 from scgrpo.mistakes import require_known
+from scgrpo.presets import RIVALS
+from scgrpo.presets.paper import Fields
 from scgrpo.probe.names import FAILED, OTHER, UNIFORM, UNRELATED, VERIFIED
+from scgrpo.rivals import entropy_shaped_advantage
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,10 @@ class TokenFacts:
 
     rollout: Tensor
     """Number of the token's rollout, int64."""
+    group: Tensor
+    """Number of that rollout's group, int64."""
+    reward: Tensor
+    """Verified reward of the rollout, NaN where it is unscored."""
     advantage: Tensor
     """Of its rollout."""
     logp: Tensor
@@ -35,15 +45,33 @@ class TokenFacts:
     """log p_T - log p_S of the sampled token by kind of reference, nats; NaN likewise."""
     contrast: Tensor
     """KL(verified teacher || failed teacher), nats; NaN where one of them is missing."""
+    solve_threshold: float = 1.0
+    """Smallest reward that is solved."""
     seed: int = 0
     """Of what a weighting draws."""
 
     def __len__(self) -> int:
         return len(self.rollout)
 
+    def signals(self, reference: str) -> dict[str, Tensor]:
+        """What a weight may ask for (docs/signals.md), the teacher being shown such a reference."""
+        kl, ratio = self.kl[reference], self.log_ratio[reference]
+        return {
+            "kl": kl,
+            "credit": credit_weight(kl, _scale(kl[~kl.isnan()])),
+            "entropy": self.entropy,
+            "logp": self.logp,
+            "log_ratio": ratio,
+            "teacher_logp": self.logp + ratio,
+            "contrast_kl": self.contrast,
+            "contrast_log_ratio": ratio - self.log_ratio[FAILED],
+            "advantage": self.advantage,
+            "rollout": self.rollout,
+        }
+
 
 Weighting = Callable[[TokenFacts], Tensor]
-"""Weights `(M)`, float32 and at least 0."""
+"""Weights `(M)`, float32."""
 
 
 def uniform(facts: TokenFacts) -> Tensor:
@@ -51,115 +79,111 @@ def uniform(facts: TokenFacts) -> Tensor:
     return torch.ones_like(facts.advantage)
 
 
-def credit(facts: TokenFacts, reference: str = VERIFIED) -> Tensor:
-    """f(D) of a teacher that is shown such a reference; 1 where it has none, as in training."""
-    return _otherwise_1(_squashed(facts.kl[reference]))
+@dataclass(frozen=True)
+class Weighed:
+    """A weight function as training applies it; 1 for a token of which it knows too little."""
 
+    weight: Weight
+    reference: str | None = VERIFIED
+    """What the teacher is shown; None without a teacher, when all tokens are weighed."""
+    normalisation: str = "none"
+    """As `weight_normalisation`: none, sequence, batch."""
+    trust: float = 1.0
 
-def sequence_mean_1(facts: TokenFacts, weights: Tensor, active: Tensor) -> Tensor:
-    """The same weights with mean 1 over the active tokens of each rollout."""
-    size = int(facts.rollout.max()) + 1 if len(facts) else 0
-    total, count = (
-        torch.zeros(size).index_add_(0, facts.rollout[active], values[active])
-        for values in (weights, torch.ones_like(weights))
-    )
-    mean = (total / count.clamp(min=1)).clamp(min=1e-12)[facts.rollout]
-    return torch.where(active, weights / mean, 1.0)
-
-
-def credit_per_sequence(facts: TokenFacts) -> Tensor:
-    """f(D) with mean 1 in each rollout."""
-    return sequence_mean_1(facts, credit(facts), ~facts.kl[VERIFIED].isnan())
-
-
-def inverse(facts: TokenFacts) -> Tensor:
-    """1 - f(D)."""
-    return _otherwise_1(1 - _squashed(facts.kl[VERIFIED]))
-
-
-def inverse_per_sequence(facts: TokenFacts) -> Tensor:
-    """1 - f(D) with mean 1 in each rollout."""
-    return sequence_mean_1(facts, inverse(facts), ~facts.kl[VERIFIED].isnan())
-
-
-def entropy_top(facts: TokenFacts) -> Tensor:
-    """1 for the fifth of the batch's tokens with the highest entropy, else 0 (2506.01939)."""
-    return (facts.entropy >= quantile(facts.entropy, 0.8)).float()
-
-
-def credit_times_entropy(facts: TokenFacts) -> Tensor:
-    """f(D) times the entropy relative to its 80th percentile, at most 1."""
-    relative = facts.entropy / quantile(facts.entropy, 0.8).clamp(min=1e-4)
-    return torch.where(facts.kl[VERIFIED].isnan(), 1.0, credit(facts) * relative.clamp(max=1))
-
-
-def contrast(facts: TokenFacts) -> Tensor:
-    """f of KL(verified teacher || failed teacher)."""
-    return _otherwise_1(_squashed(facts.contrast))
-
-
-def signed_contrast(facts: TokenFacts) -> Tensor:
-    """The signed weight of log p_verified - log p_failed."""
-    gap = facts.log_ratio[VERIFIED] - facts.log_ratio[FAILED]
-    return _otherwise_1(signed_weight(gap, facts.advantage))
-
-
-def signed(facts: TokenFacts, reference: str = VERIFIED) -> Tensor:
-    """exp(sign(A) d), at most 2: what hindsight says of the sampled token."""
-    return _otherwise_1(signed_weight(facts.log_ratio[reference], facts.advantage))
-
-
-def signed_times_credit(facts: TokenFacts) -> Tensor:
-    """The signed weight times f(D)."""
-    return signed(facts) * credit(facts)
-
-
-def reversed_sign(facts: TokenFacts) -> Tensor:
-    """exp(-sign(A) d), at most 2: the opposite belief."""
-    return _otherwise_1(signed_weight(-facts.log_ratio[VERIFIED], facts.advantage))
-
-
-def half_signed(facts: TokenFacts) -> Tensor:
-    """Half 1, half exp(sign(A) d) clipped to 1 +- 0.2."""
-    clipped = signed_weight(facts.log_ratio[VERIFIED], facts.advantage, 0.8, 1.2)
-    return _otherwise_1(believed(clipped, 0.5))
-
-
-def shuffled(weighting: Weighting) -> Weighting:
-    """The weights of the active tokens in another order: their sizes without their places."""
-
-    def of(facts: TokenFacts) -> Tensor:
-        weights, active = weighting(facts).clone(), ~facts.kl[VERIFIED].isnan()
-        weights[active] = _permuted(weights[active], facts.seed)
+    def __call__(self, facts: TokenFacts) -> Tensor:
+        weights, signals = uniform(facts), facts.signals(self.reference or VERIFIED)
+        needed = [name for name in self.weight.signals if name in signals]
+        needed += [] if self.reference is None else ["kl"]
+        active = ~torch.stack([signals[name].isnan() for name in needed]).any(0)
+        if bool(active.any()):
+            own = {name: values[active] for name, values in signals.items()}
+            found = self.weight(own, _scale, partial(_permuted, seed=facts.seed))
+            if self.normalisation != "none":
+                by_rollout = self.normalisation == "sequence"
+                found = mean_one(found, own["rollout"] if by_rollout else None)
+            weights[active] = believed(found, self.trust)
         return weights
 
-    return of
+
+KINDS_SHOWN = {
+    "verified": VERIFIED,
+    "failed": FAILED,
+    "other-problem": OTHER,
+    "unrelated": UNRELATED,
+}
+"""Kinds of reference that both have, by their names in training."""
+
+
+def of_method(**chosen: object) -> Weighed:
+    """The weight that fields of a method mean; what is not a method's is left out."""
+    known = {field.name for field in fields(Method)}
+    method = Method(**{name: value for name, value in chosen.items() if name in known})  # type: ignore[arg-type]
+    return Weighed(
+        method.weight_function(),
+        None if method.teacher == "none" else KINDS_SHOWN[method.reference_kind],
+        method.weight_normalisation,
+        1.0 if method.trust_value is None else method.trust_value,
+    )
+
+
+def rival(name: str) -> Weighed:
+    """The weight of a preset; one whose trust falls along the run as it is at the beginning."""
+    preset: Fields = RIVALS[name]()
+    return of_method(**preset)
+
+
+def gtpo(facts: TokenFacts) -> Tensor:
+    """GTPO's advantage of each token over that of its rollout; 1 where the latter is 0."""
+    shaped = uniform(facts)
+    for group in facts.group.unique().tolist():
+        own = facts.group == group
+        rollout, reward = facts.rollout[own], facts.reward[own]
+        lengths = rollout.unique_consecutive(return_counts=True)[1].tolist()
+        entropy_GT = pad_sequence(facts.entropy[own].split(lengths), batch_first=True)
+        written_GT = pad_sequence(torch.ones_like(reward).split(lengths), batch_first=True).bool()
+        reward_G = torch.stack([one[0] for one in reward.split(lengths)])
+        verified_G = reward_G >= facts.solve_threshold
+        failed_G = reward_G < facts.solve_threshold
+        advantage_GT = entropy_shaped_advantage(
+            entropy_GT[None], written_GT[None], verified_G[None], failed_G[None]
+        )[0]
+        shaped[own] = advantage_GT[written_GT]
+    return torch.where(facts.advantage == 0, 1.0, shaped / facts.advantage)
 
 
 WEIGHTINGS: dict[str, Weighting] = {
     UNIFORM: uniform,
-    "credit": credit,
-    "credit-sequence": credit_per_sequence,
-    "credit-failed": lambda facts: credit(facts, FAILED),
-    "credit-other": lambda facts: credit(facts, OTHER),
-    "credit-unrelated": lambda facts: credit(facts, UNRELATED),
-    "shuffled": shuffled(credit),
-    "inverse": inverse,
-    "inverse-sequence": inverse_per_sequence,
-    "entropy": entropy_top,
-    "credit*entropy": credit_times_entropy,
-    "contrast": contrast,
-    "signed-contrast": signed_contrast,
-    "signed": signed,
-    "signed-failed": lambda facts: signed(facts, FAILED),
-    "signed-other": lambda facts: signed(facts, OTHER),
-    "signed-unrelated": lambda facts: signed(facts, UNRELATED),
-    "signed-shuffled": shuffled(signed),
-    "signed*credit": signed_times_credit,
-    "signed-half": half_signed,
-    "reversed": reversed_sign,
+    "credit": of_method(weight="credit"),
+    "credit-sequence": of_method(weight="credit", weight_normalisation="sequence"),
+    "credit-failed": of_method(weight="credit", reference_kind="failed"),
+    "credit-other": of_method(weight="credit", reference_kind="other-problem"),
+    "credit-unrelated": of_method(weight="credit", reference_kind="unrelated"),
+    "shuffled": of_method(weight="shuffled"),
+    "inverse": of_method(weight="inverse"),
+    "inverse-sequence": of_method(weight="inverse", weight_normalisation="sequence"),
+    "entropy": rival("entropy-top20"),
+    "credit*entropy": of_method(weight="credit*entropy"),
+    "credit+entropy": of_method(weight="credit+entropy"),
+    "contrast": of_method(weight="contrast"),
+    "signed-contrast": of_method(weight="signed-contrast"),
+    "signed": of_method(weight="signed"),
+    "signed-failed": of_method(weight="signed", reference_kind="failed"),
+    "signed-other": of_method(weight="signed", reference_kind="other-problem"),
+    "signed-unrelated": of_method(weight="signed", reference_kind="unrelated"),
+    "signed-shuffled": of_method(weight="signed-shuffled"),
+    "signed*credit": of_method(weight="signed*credit"),
+    "reversed": of_method(weight="reversed"),
+    "rlsd": rival("rlsd"),
+    "rlrt": rival("rlrt"),
+    "rlcsd": rival("rlcsd"),
+    "cscr": rival("cscr"),
+    "tr-grpo": rival("tr-grpo"),
+    "gtpo": gtpo,
 }
 """By the name under which each is asked for; described in docs/probe.md."""
+
+ALIASES = {"signed-half": "rlsd", "entropy-top20": "entropy"}
+"""Further names, which `all` does not take twice."""
 
 
 def weightings_of(signals: str) -> dict[str, Weighting]:
@@ -176,8 +200,8 @@ def weightings_of(signals: str) -> dict[str, Weighting]:
         if ":" in name:
             found[name] = own_weighting(name, import_function(name, "signals"))
         else:
-            require_known("signal", name, [*WEIGHTINGS, "all", "path.py:function"])
-            found[name] = WEIGHTINGS[name]
+            require_known("signal", name, [*WEIGHTINGS, *ALIASES, "all", "path.py:function"])
+            found[name] = WEIGHTINGS[ALIASES.get(name, name)]
     return found
 
 
@@ -193,30 +217,7 @@ def own_weighting(name: str, function: Callable[..., Tensor]) -> Weighting:
             f"the weight {name!r} asks for disagreement, which needs several references of a "
             "rollout; a probe shows one of each kind: leave this weight out."
         )
-
-    def of(facts: TokenFacts) -> Tensor:
-        kl, ratio = facts.kl[VERIFIED], facts.log_ratio[VERIFIED]
-        known = {
-            "kl": kl,
-            "credit": _squashed(kl),
-            "entropy": facts.entropy,
-            "logp": facts.logp,
-            "log_ratio": ratio,
-            "teacher_logp": facts.logp + ratio,
-            "contrast_kl": facts.contrast,
-            "contrast_log_ratio": ratio - facts.log_ratio[FAILED],
-            "advantage": facts.advantage,
-            "rollout": facts.rollout,
-        }
-        asked = [known[name] for name in weight.signals if name in known]
-        active = ~torch.stack([values.isnan() for values in (kl, *asked)]).any(0)
-        weights = torch.ones_like(kl)
-        if bool(active.any()):
-            own = {name: values[active] for name, values in known.items()}
-            weights[active] = weight(own, _scale, partial(_permuted, seed=facts.seed))
-        return weights
-
-    return of
+    return Weighed(weight)
 
 
 def _permuted(values: Tensor, seed: int) -> Tensor:
@@ -226,12 +227,3 @@ def _permuted(values: Tensor, seed: int) -> Tensor:
 
 def _scale(signal: Tensor) -> Tensor:
     return threshold(signal, torch.ones_like(signal, dtype=torch.bool))
-
-
-def _squashed(divergence: Tensor) -> Tensor:
-    """f of a divergence, with c of the batch; NaN where that is NaN."""
-    return credit_weight(divergence, threshold(divergence, ~divergence.isnan()))
-
-
-def _otherwise_1(weights: Tensor) -> Tensor:
-    return torch.where(weights.isnan(), 1.0, weights)
