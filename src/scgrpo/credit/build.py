@@ -21,6 +21,7 @@ from scgrpo.credit.credit import Credit
 from scgrpo.credit.distillation import DistillationLoss
 from scgrpo.credit.heads import PolicyHeads
 from scgrpo.credit.scoring import SCORED, Scorer
+from scgrpo.credit.served import Served, ServedScorer
 from scgrpo.credit.student import StudentPass, StudentWeight
 from scgrpo.credit.trust import Trust
 from scgrpo.credit.use import NoUse, Use
@@ -63,6 +64,8 @@ class Host:
     """Whether somebody else than the chat template may make the student's prompts."""
     heads_in_float32: bool = False
     """Whether mixed precision ends before the output heads."""
+    served: Served | None = None
+    """Who makes the teacher's pass for weights of log-probs alone; None for the models here."""
 
 
 def build_credit(host: Host) -> Credit:
@@ -141,6 +144,8 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
         max_tokens=host.score_tokens,
         shares_prompts=host.share_prompts,
     )
+    if host.served is not None:
+        scorer = ServedScorer(**vars(scorer), served=host.served)
     return TokenWeight(host.method, host.world, scorer, weight)
 
 

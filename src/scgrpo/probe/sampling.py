@@ -184,7 +184,7 @@ def _neutral(config: RunConfig, **sizes: Any) -> RunConfig:
     """The same run without a teacher: a probe asks one of its own."""
     method = {f.name: f.default for f in fields(Method) if f.name not in KEPT_OF_METHOD}
     method |= {"advantage": "group", "teacher": "none", "use": "none"}
-    own = {k: v for k, v in config.trainer.items() if k not in method}
+    own = {k: v for k, v in config.trainer.items() if k not in method and k != "teacher_scorer"}
     return replace(config, eval_steps=0, rollout_steps=0, trainer=own | method | sizes)
 
 

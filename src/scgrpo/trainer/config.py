@@ -12,6 +12,7 @@ from trl import GRPOConfig
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import AGGREGATIONS
 from scgrpo.teachers.thinking import check_thinking
+from scgrpo.trainer.serving import check_scorer
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,13 @@ class SCGRPOConfig(Method, GRPOConfig):
         default=None,
         metadata={"help": "Arguments of `from_pretrained` for teacher_model, such as its dtype."},
     )
+    teacher_scorer: str = field(
+        default="model",
+        metadata={
+            "help": "Who makes the teacher's pass: model (the trainer), or vllm (the engine that "
+            "draws the rollouts, by prompt_logprobs), for weights of the sampled tokens' log-probs."
+        },
+    )
     score_tokens: int = field(
         default=16384, metadata={"help": "Padded tokens in one scoring micro-batch."}
     )
@@ -111,6 +119,7 @@ class SCGRPOConfig(Method, GRPOConfig):
         if self.advantage in ("whitened", "gtpo"):
             self._check_per_token()
         self._check_advantage()
+        check_scorer(self)
 
     @property
     def method(self) -> Method:

@@ -7,6 +7,7 @@ from scgrpo.trainer import checks
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.frozen_models import FrozenModels
 from scgrpo.trainer.recutting import RecuttingTrainer
+from scgrpo.trainer.serving import EngineLogps
 from scgrpo.trainer.vision import text_tokenizer
 from scgrpo.trainer.world import world_of
 from scgrpo.trainer.zero3 import announce_head
@@ -22,6 +23,11 @@ class HostingTrainer(RecuttingTrainer):
         checks.check_teacher(args.method, self.train_dataset)
         unwrapped = self.accelerator.unwrap_model(self.model)
         announce_head(unwrapped)
+        longest = checks.teacher_length(args.teacher_max_length, checks.context_length(unwrapped))
+        served = None
+        if args.teacher_scorer == "vllm":
+            served = EngineLogps(self.vllm_generation, world)
+            longest = served.fitting(args.teacher_max_length, longest)
         return Host(
             args.method,
             world,
@@ -44,7 +50,7 @@ class HostingTrainer(RecuttingTrainer):
             self.accelerator.autocast,
             self.temperature,
             args.guide,
-            checks.teacher_length(args.teacher_max_length, checks.context_length(unwrapped)),
+            longest,
             self.chat_template,
             self.chat_template_kwargs,
             args.reference_thinking,
@@ -52,4 +58,5 @@ class HostingTrainer(RecuttingTrainer):
             args.share_prompts,
             prompts_are_given=self.rollout_func is not None,
             heads_in_float32=args.cast_lm_head_to_fp32,
+            served=served,
         )
