@@ -215,7 +215,7 @@ def test_vllm_itself_agrees_with_the_trainers_own_pass(tmp_path, monkeypatch):
     trainer = SCGRPOTrainer(model, odd, args, dataset, processing_class=tokenizer)
     scorer, before = trainer._credit.use.scorer, Policy.of(tiny_model(head_dim=32), lambda: None)
     own = Scorer(**{f.name: getattr(scorer, f.name) for f in fields(Scorer)})
-    heads = PolicyHeads(before.module, before.module)
+    heads = PolicyHeads(before.module, before.module, 1.0)
     old = replace(own, student=before, teacher=before, heads=heads)
     asked: list[list[torch.Tensor]] = [[], [], []]
 

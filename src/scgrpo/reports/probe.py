@@ -46,7 +46,7 @@ def write_probe(results_file: Path, output: Path) -> Path:
         policies=[_policy(policy) for policy in policies],
         several=len(policies) > 1,
         css=_asset("report.css") + _asset("probe.css"),
-        scripts=[_asset("charts.js"), _asset("probe.js"), _asset("report.js")],
+        scripts=[_asset(f"{name}.js") for name in ("export", "charts", "probe", "report")],
         data=_embeddable(
             {
                 "charts": _curves(policies),
