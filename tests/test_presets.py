@@ -63,6 +63,7 @@ TABLE = {
         "weight": "entropy", "threshold_scope": "batch", "dynamic_sampling": True}),
     "gtpo": ("gtpo", "none", "none", "dapo", 0.28, {
         "solve_threshold": 1.0, "dynamic_sampling": True}),
+    "gigpo": ("gigpo", "none", "none", "grpo", 0.2, {"discount": 0.95}),
     "tr-grpo": ("group", "none", "weight", "grpo", 0.2, {"weight": "tr-grpo"}),
     "gspo-token": ("group", "none", "none", "grpo", 4e-4, {
         "epsilon": 3e-4, "importance_sampling_level": "sequence"}),

@@ -31,7 +31,7 @@ class Method:
     advantage: str = _option(
         "group",
         "What the reward says: group (normalised in each group), whitened (REINFORCE++), gtpo "
-        "(shaped by entropy), none.",
+        "(shaped by entropy), gigpo (turns in the same state compared as well), none.",
     )
     teacher: str = _option(
         "self",
@@ -145,7 +145,9 @@ class Method:
     reward_kl: float = _option(
         0.0, "Coefficient of the per-token KL to the initial policy in the reward (REINFORCE++)."
     )
-    discount: float = _option(1.0, "Discount gamma of returns, for advantage='whitened'.")
+    discount: float = _option(
+        1.0, "Discount gamma of returns, for advantage='whitened' (by token) and 'gigpo' (by turn)."
+    )
     dynamic_sampling: bool = _option(
         False, "Replace groups with equal rewards by fresh ones until the batch is full (DAPO)."
     )

@@ -7,7 +7,7 @@ from typing import Any
 from scgrpo.method.references import REFERENCE_KINDS
 from scgrpo.method.routing import REFERENCE_SETS, reaches_unsolved
 
-ADVANTAGES = ("group", "whitened", "gtpo", "none")
+ADVANTAGES = ("group", "whitened", "gtpo", "gigpo", "none")
 TEACHERS = ("none", "self", "demonstration", "model")
 USES = ("none", "weight", "loss")
 SCOPES = ("batch", "micro_batch")
@@ -156,10 +156,14 @@ RULES: tuple[tuple[Callable[[Any], bool], str], ...] = (
         "it falls to 0, and the others have none; set trust_steps, or leave it out.",
     ),
     (
-        lambda m: m.advantage != "whitened" and (m.reward_kl > 0 or m.discount < 1),
-        "reward_kl={reward_kl} and discount={discount} shape returns per token, which "
-        "advantage={advantage!r} does not have; set advantage='whitened', or use TRL's beta for a "
-        "KL in the loss.",
+        lambda m: m.advantage not in ("whitened", "gigpo") and m.discount < 1,
+        "discount={discount} shapes returns of tokens or turns, which advantage={advantage!r} does "
+        "not have; set advantage='whitened' or 'gigpo', or discount=1.",
+    ),
+    (
+        lambda m: m.advantage != "whitened" and m.reward_kl > 0,
+        "reward_kl={reward_kl} shapes returns per token, which advantage={advantage!r} does not "
+        "have; set advantage='whitened', or use TRL's beta for a KL in the loss.",
     ),
 )
 """What refuses a method, and the sentence that says so; in braces its fields."""

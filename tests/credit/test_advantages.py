@@ -1,12 +1,13 @@
 """Advantages of a batch, worked by hand; processes as threads."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from scgrpo.credit.advantages import Whitened, group_normalised, no_advantage
+from scgrpo.credit.advantages import GroupInGroup, Whitened, group_normalised, no_advantage
 from scgrpo.rollouts import total_reward
 from tests.credit.parts import rollouts_of
 from tests.processes import in_processes
@@ -76,3 +77,62 @@ def test_grpo_takes_trls_and_distillation_none():
     assert group_normalised(batch, step)[0] is batch["advantages"]
     nothing, _ = no_advantage(batch, step)
     assert nothing.shape == batch["advantages"].shape and not nothing.any()
+
+
+# Two groups of four episodes: w is a written token, digits are what a tool said.
+EPISODES = (
+    ["ww11ww22w", "w11w22w", "w11w33w", "www", "w11w", "w", "w44w", "w11ww"],
+    [1.0, 0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0],
+)
+
+
+def by_state(world):
+    texts, rewards = EPISODES
+    batch, step = rollouts_of(texts, rewards, 4, world)
+    mask = torch.zeros(batch["completion_ids"].shape, dtype=torch.int64)
+    for row, text in enumerate(texts[step.local]):
+        mask[row, : len(text)] = torch.tensor([letter == "w" for letter in text]).long()
+    advantage, _ = GroupInGroup(0.5)(batch | {"tool_mask": mask}, step)
+    return advantage, mask.bool()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_turns_that_answer_the_same_are_compared(processes):
+    """Returns halve with each turn to come; states are compared within a group alone."""
+    texts, rewards = EPISODES
+    turns = [re.findall("w+|[0-9]+", text) for text in texts]
+    states: dict = {}
+    returns: dict = {}
+    for row, runs in enumerate(turns):
+        own = ["", *runs[1::2]]
+        for t, state in enumerate(own):
+            returns[row, t] = rewards[row] * 0.5 ** (len(own) - 1 - t)
+            states.setdefault((row // 4, state), []).append((row, t))
+    by_turn = {}
+    for members in states.values():
+        values = np.array([returns[m] for m in members])
+        spread = values.std(ddof=1) if len(values) > 1 else 1.0
+        scaled = (values - values.mean()) / (spread + 1e-6)
+        by_turn |= dict(zip(members, scaled, strict=True))
+    found = in_processes(processes, by_state)
+    rows = [(a, m) for advantage, mask in found for a, m in zip(advantage, mask, strict=True)]
+    for row, (advantage, mask) in enumerate(rows):
+        group = np.array(rewards[row // 4 * 4 :][:4])
+        whole = (rewards[row] - group.mean()) / (group.std(ddof=1) + 1e-4)
+        expected = [[whole + by_turn[row, t]] * len(text) for t, text in enumerate(turns[row][::2])]
+        flat = np.concatenate(expected)
+        np.testing.assert_allclose(advantage[mask].numpy(), flat, atol=1e-4)
+        assert not advantage[~mask].any()
+    # The third turns of the first group: one went on from 22 to succeed, one to fail.
+    assert by_turn[0, 2] > 0 > by_turn[1, 2] and by_turn[2, 2] == 0
+
+
+def test_an_unscored_episode_is_compared_with_nobody():
+    texts, rewards = EPISODES[0][:4], [1.0, float("nan"), 0.0, 0.5]
+    batch, step = rollouts_of(texts, rewards, 4)
+    advantage, _ = GroupInGroup(1.0)(batch, step)
+    alone, _ = group_normalised(batch, step)
+    assert (advantage[1, : len(texts[1])] == alone[1]).all()
+    # One turn each without a mask of tools: 1, 0 and 0.5 beside their mean, over 0.5.
+    for row, own in ((0, 1.0), (2, -1.0), (3, 0.0)):
+        assert advantage[row, 0].item() == pytest.approx(alone[row].item() + own, abs=1e-4)

@@ -101,6 +101,7 @@ MEANINGS = {
     "sc-grpo-signed-ungated": _sc(weight="signed", routes="partial"),
     "entropy-top20": replace(_DAPO, weight="top entropy"),
     "gtpo": replace(_DAPO, advantage="gtpo"),
+    "gigpo": Meaning("gigpo"),
     "tr-grpo": Meaning(weight="probability"),
     "gspo-token": Meaning(ratio="sequence", clip=(3e-4, 4e-4)),
     "sdpo": Meaning(
@@ -197,6 +198,9 @@ def advantages(meaning, seen):
         else:
             # TRL's 1e-4 beside the standard deviation, where the paper has 1e-6.
             found += oracle.group_advantage(rewards, eps=1e-4)
+        if meaning.advantage == "gigpo":  # of one turn each, which answers to the prompt
+            turns = oracle.group_advantage(rewards, eps=1e-6)
+            found[-len(group) :] = [a + b for a, b in zip(found[-len(group) :], turns, strict=True)]
     return [[a] * n for a, n in zip(found, lengths, strict=True)]
 
 

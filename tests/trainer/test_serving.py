@@ -1,5 +1,6 @@
 """The teacher's pass by TRL's vLLM: with a stand-in for the engine, and with vLLM itself."""
 
+import copy
 import sys
 from dataclasses import fields, replace
 from importlib.util import find_spec
@@ -196,13 +197,14 @@ def test_vllm_itself_agrees_with_the_trainers_own_pass(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    tokenizer, model = tiny_tokenizer(), tiny_model(head_dim=32)
+    tokenizer, model = tiny_tokenizer(), tiny_model(head_dim=32, max_position_embeddings=512)
     tokenizer.save_pretrained(tmp_path / "model")
     model.save_pretrained(tmp_path / "model")
     model.name_or_path = str(tmp_path / "model")
     args = SCGRPOConfig(
         str(tmp_path / "run"), teacher_scorer="vllm", use_vllm=True, vllm_mode="colocate",
-        vllm_max_model_length=256, max_steps=3, per_device_train_batch_size=8, num_generations=4,
+        vllm_max_model_length=512, guide="{reference}",
+        max_steps=3, per_device_train_batch_size=8, num_generations=4,
         max_completion_length=12, learning_rate=1e-2, use_cpu=True, bf16=False, report_to=[],
         save_strategy="no", **SIGNED,
     )  # fmt: skip
@@ -213,7 +215,8 @@ def test_vllm_itself_agrees_with_the_trainers_own_pass(tmp_path, monkeypatch):
         return [float(len(c[-1]["content"]) % 2) for c in completions]
 
     trainer = SCGRPOTrainer(model, odd, args, dataset, processing_class=tokenizer)
-    scorer, before = trainer._credit.use.scorer, Policy.of(tiny_model(head_dim=32), lambda: None)
+    scorer, frozen = trainer._credit.use.scorer, copy.deepcopy(model)
+    before = Policy.of(frozen, lambda: frozen)
     own = Scorer(**{f.name: getattr(scorer, f.name) for f in fields(Scorer)})
     heads = PolicyHeads(before.module, before.module, 1.0)
     old = replace(own, student=before, teacher=before, heads=heads)

@@ -3,8 +3,11 @@
 Shapes: B rollouts of this process, B_all of all, N groups, G rollouts a group, T tokens.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
 from typing import Protocol
 
 import torch
@@ -22,7 +25,7 @@ from scgrpo.method import (
     verified_mask,
     whiten,
 )
-from scgrpo.rivals import entropy_shaped_advantage
+from scgrpo.rivals import entropy_shaped_advantage, step_advantage
 from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
 from scgrpo.teachers.teacher import References
 from scgrpo.world import UnevenVectors, gather_padded
@@ -96,6 +99,64 @@ class EntropyShaped:
         shaped = entropy_shaped_advantage(entropy, written, verified_NG, failed_NG).flatten(0, 1)
         logged = {"time/entropy_pass": sum(seconds.values())}
         return shaped[step.local, : written_BT.shape[1]], logged
+
+
+@dataclass(frozen=True)
+class GroupInGroup:
+    """GiGPO: the group's advantage, and that among the turns which answer to the same observation.
+
+    The state of a turn is what stands before it and after the model's turn before: a tool's answer
+    with the marks of the template. The first turns of a group share theirs, the prompt.
+    """
+
+    discount: float
+    """gamma, by turn; the reward is that of the last one."""
+
+    def __call__(self, batch: Batch, step: StepContext) -> Advantages:
+        written_BT = written_tokens(batch)
+        rows = zip(batch["completion_ids"].tolist(), written_BT.tolist(), strict=True)
+        own = [_turns(ids, written) for ids, written in rows]
+        everywhere = step.world.gather_objects([[turn.state for turn in turns] for turns in own])
+        size, reward_B = step.reward_NG.shape[1], step.total_NG.flatten().tolist()
+        numbers: dict[tuple[int, bytes], int] = {}
+        returns, states, places = [], [], {}
+        for row, seen in enumerate(everywhere):
+            if math.isnan(reward_B[row]):
+                continue
+            for t, state in enumerate(seen):
+                places[row, t] = len(returns)
+                returns.append(self.discount ** (len(seen) - 1 - t) * reward_B[row])
+                states.append(numbers.setdefault((row // size, state), len(numbers)))
+        found = step_advantage(torch.tensor(returns), torch.tensor(states, dtype=torch.int64))
+        advantage_BT = per_token(batch["advantages"], written_BT).clone()
+        for row, turns in enumerate(own):
+            for t, turn in enumerate(turns):
+                place = places.get((step.local.start + row, t))
+                if place is not None:
+                    advantage_BT[row, turn.start : turn.end] += found[place].item()
+        return advantage_BT * written_BT, {}
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Tokens that the model wrote in one go."""
+
+    state: bytes
+    """Digest of the tokens between it and the turn before."""
+    start: int
+    end: int
+
+
+def _turns(ids: Sequence[int], written: Sequence[bool]) -> list[_Turn]:
+    """The turns of a completion, in their order."""
+    turns, start = [], 0
+    for is_turn, run in groupby(range(len(written)), key=written.__getitem__):
+        places = list(run)
+        if is_turn:
+            before = repr(ids[start : places[0]]).encode()
+            start = places[-1] + 1
+            turns.append(_Turn(blake2b(before, digest_size=16).digest(), places[0], start))
+    return turns
 
 
 def diversity(

@@ -12,6 +12,7 @@ from scgrpo.config import Method
 from scgrpo.credit.advantages import (
     EntropyShaped,
     Estimator,
+    GroupInGroup,
     Whitened,
     group_normalised,
     no_advantage,
@@ -167,6 +168,7 @@ ADVANTAGES: dict[str, Callable[[Host], Estimator]] = {
     "group": lambda host: group_normalised,
     "whitened": _whitened,
     "gtpo": _entropy_shaped,
+    "gigpo": lambda host: GroupInGroup(host.method.discount),
     "none": lambda host: no_advantage,
 }
 """One entry for each of `scgrpo.limits.ADVANTAGES`."""

@@ -41,6 +41,7 @@ from scgrpo.presets.paper import sc_grpo_signed_ungated as sc_grpo_signed_ungate
 from scgrpo.presets.rivals import RIVALS
 from scgrpo.presets.rivals import cscr as cscr
 from scgrpo.presets.rivals import entropy_top20 as entropy_top20
+from scgrpo.presets.rivals import gigpo as gigpo
 from scgrpo.presets.rivals import gspo_token as gspo_token
 from scgrpo.presets.rivals import gtpo as gtpo
 from scgrpo.presets.rivals import rlcsd as rlcsd

@@ -19,6 +19,11 @@ def gtpo() -> Fields:
     return dapo() | {"advantage": "gtpo", "solve_threshold": 1.0}
 
 
+def gigpo() -> Fields:
+    """GRPO with turns compared as well that answer to the same observation."""
+    return grpo() | {"advantage": "gigpo", "discount": 0.95}
+
+
 def tr_grpo() -> Fields:
     """GRPO with each token weighted by its own probability."""
     return grpo() | {"use": "weight", "weight": "tr-grpo"}
@@ -89,6 +94,7 @@ def cscr() -> Fields:
 RIVALS: dict[str, Callable[[], Fields]] = {
     "entropy-top20": entropy_top20,
     "gtpo": gtpo,
+    "gigpo": gigpo,
     "tr-grpo": tr_grpo,
     "gspo-token": gspo_token,
     "sdpo": sdpo,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from scgrpo.rivals.cscr import cscr as cscr
+from scgrpo.rivals.gigpo import step_advantage as step_advantage
 from scgrpo.rivals.gspo_token import token_form as token_form
 from scgrpo.rivals.gtpo import entropy_shaped_advantage as entropy_shaped_advantage
 from scgrpo.rivals.rlcsd import rlcsd as rlcsd

@@ -116,7 +116,7 @@ class SCGRPOConfig(Method, GRPOConfig):
             self._check_weighting()
         if self.use == "loss":
             self._check_loss()
-        if self.advantage in ("whitened", "gtpo"):
+        if self.advantage in ("whitened", "gtpo", "gigpo"):
             self._check_per_token()
         self._check_advantage()
         check_scorer(self)
