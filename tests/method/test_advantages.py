@@ -139,6 +139,13 @@ def test_returns_of_three_tokens_by_hand():
     torch.testing.assert_close(found, torch.tensor([[-0.1 + 0.5 * 0.8, 0.0, 0.8, 0.0]]))
 
 
+def test_returns_are_the_reward_alone_unless_asked():
+    kl, mask = torch.ones(1, 2, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bool)
+    found = token_returns(torch.tensor([0.3]), kl, mask)
+    assert found.dtype == torch.float32  # half precision would make 0.3008 of it
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.3]]))
+
+
 def test_unscored_rollouts_have_no_return():
     kl, mask = torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool)
     assert token_returns(torch.tensor([math.nan]), kl, mask).isnan().all()

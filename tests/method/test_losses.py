@@ -95,3 +95,7 @@ def test_a_clipped_token_has_no_gradient():
 )
 def test_warm_up_by_hand(start, step, expected):
     assert warmed(0.1, start, step, 100) == pytest.approx(expected)
+
+
+def test_no_steps_of_warm_up_are_no_warm_up():
+    assert warmed(0.1, 0.03, 0, 0) == 0.1
