@@ -188,6 +188,8 @@ class SCGRPOTrainer(RecordingTrainer):
             with self._penalty_in_reward():
                 return super(SCGRPOTrainer, self)._compute_loss(model, inputs)
 
+        if not self.model.training:
+            return surrogate()
         update = Update(
             self.state.global_step,
             self.current_gradient_accumulation_steps,
