@@ -1,6 +1,5 @@
 """The teacher's pass by TRL's vLLM: with a stand-in for the engine, and with vLLM itself."""
 
-import copy
 import sys
 from dataclasses import fields, replace
 from importlib.util import find_spec
@@ -197,7 +196,8 @@ def test_vllm_itself_agrees_with_the_trainers_own_pass(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-    tokenizer, model = tiny_tokenizer(), tiny_model(head_dim=32, max_position_embeddings=512)
+    tokenizer = tiny_tokenizer()
+    model, frozen = (tiny_model(head_dim=32, max_position_embeddings=512) for _ in range(2))
     tokenizer.save_pretrained(tmp_path / "model")
     model.save_pretrained(tmp_path / "model")
     model.name_or_path = str(tmp_path / "model")
@@ -215,8 +215,7 @@ def test_vllm_itself_agrees_with_the_trainers_own_pass(tmp_path, monkeypatch):
         return [float(len(c[-1]["content"]) % 2) for c in completions]
 
     trainer = SCGRPOTrainer(model, odd, args, dataset, processing_class=tokenizer)
-    scorer, frozen = trainer._credit.use.scorer, copy.deepcopy(model)
-    before = Policy.of(frozen, lambda: frozen)
+    scorer, before = trainer._credit.use.scorer, Policy.of(frozen, lambda: frozen)
     own = Scorer(**{f.name: getattr(scorer, f.name) for f in fields(Scorer)})
     heads = PolicyHeads(before.module, before.module, 1.0)
     old = replace(own, student=before, teacher=before, heads=heads)
