@@ -90,6 +90,9 @@ def test_stored_gradients_are_those_of_the_weights(probed):
 def test_another_probe_in_its_folder_is_refused(probed):
     with pytest.raises(ConfigError, match="groups: 1 -> 2"):
         probe(replace(SMALL, groups=2, output=probed))
+    # Names and not what was written: what `all` means may grow.
+    with pytest.raises(ConfigError, match="signals: 'uniform, credit, .* 'uniform, credit'"):
+        probe(replace(SMALL, signals="credit", output=probed))
 
 
 def test_the_page(probed, tmp_path):
