@@ -91,7 +91,7 @@ def test_another_probe_in_its_folder_is_refused(probed):
     with pytest.raises(ConfigError, match="groups: 1 -> 2"):
         probe(replace(SMALL, groups=2, output=probed))
     # Names and not what was written: what `all` means may grow.
-    with pytest.raises(ConfigError, match="signals: 'uniform, credit, .* 'uniform, credit'"):
+    with pytest.raises(ConfigError, match=r"signals: 'uniform, credit, .* 'uniform, credit'"):
         probe(replace(SMALL, signals="credit", output=probed))
 
 

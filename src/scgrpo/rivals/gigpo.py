@@ -1,5 +1,6 @@
 """GiGPO, arXiv 2505.10978: turns that answer to the same state are compared with each other."""
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -17,9 +18,10 @@ def step_advantage(
     Returns:
         `(M)`; 0 for a turn whose state no other one shares.
     """
-    _, place = state.unique(return_inverse=True)
+    _, place = torch.unique(state, return_inverse=True)
     count = place.bincount()
     mean = place.bincount(weights=returns) / count
     centred = returns.double() - mean[place]
     spread = (place.bincount(weights=centred**2) / (count - 1).clamp(min=1)).sqrt()
-    return (centred / (spread[place] + eps)).to(returns.dtype)
+    scaled = torch.where(count[place] > 1, centred / (spread[place] + eps), 0.0)
+    return scaled.to(returns.dtype)
