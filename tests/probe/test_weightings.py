@@ -178,11 +178,15 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "def twice(credit, logp):\n    return 2 * credit - logp\n"
         "def no(disagreement):\n    return disagreement\n"
+        "def alone(logp):\n    return -logp\n"
     )
     found = weightings_of("credit, mine.py:twice")
     assert list(found) == ["uniform", "credit", "mine.py:twice"]
     expected = [2 * f + less for f, less in zip(F, [0.1, 0.2, 0.3, 0.4], strict=True)]
     torch.testing.assert_close(found["mine.py:twice"](facts_of()), torch.tensor([*expected, 1.0]))
+    # Of tokens with a teacher, whatever it asks for.
+    alone = weightings_of("mine.py:alone")["mine.py:alone"](facts_of())
+    torch.testing.assert_close(alone, torch.tensor([0.1, 0.2, 0.3, 0.4, 1.0]))
     with pytest.raises(ValueError, match="disagreement, which needs several references"):
         weightings_of("mine.py:no")
     with pytest.raises(ConfigError, match="unknown signal 'credi'; did you mean 'credit'"):
