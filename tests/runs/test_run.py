@@ -36,6 +36,15 @@ def judge(completions, answer, **_):
     return [float(a in c[0]["content"]) for c, a in zip(completions, answer, strict=True)]
 
 
+class Stopped(Exception):
+    """Raised before the first step."""
+
+
+class StopAtOnce(TrainerCallback):
+    def on_step_begin(self, *_, **__):
+        raise Stopped
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return RunFolder(train(config(tmp_path_factory.mktemp("runs"))))
@@ -185,6 +194,18 @@ def test_own_data_and_reward(tmp_path):
     )
     assert run_folder(own).path.name == "sc-grpo-rows-s0"
     assert len(read_jsonl(RunFolder(train(own)).metrics)) == 1
+
+
+@pytest.mark.parametrize(("chat_prompts", "warnings"), [(None, 1), (False, 0), (True, 0)])
+def test_texts_for_a_chat_model_are_warned_of_unless_they_are_meant(
+    tmp_path, caplog, chat_prompts, warnings
+):
+    rows = [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = {"dataset": str(tmp_path / "rows.jsonl"), "reward": JUDGE, "chat_prompts": chat_prompts}
+    with pytest.raises(Stopped):
+        train(config(tmp_path, **own, eval_steps=0), [StopAtOnce()])
+    assert sum("without roles" in record.message for record in caplog.records) == warnings
 
 
 @pytest.mark.parametrize(
