@@ -1,21 +1,18 @@
 """Small tables on the terminal, of which nothing is cut however narrow it is."""
 
-import inspect
 from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from scgrpo.config import Method
-from scgrpo.evaluation.compare import Estimate
-from scgrpo.presets import PRESETS
+if TYPE_CHECKING:
+    from scgrpo.evaluation.compare import Estimate
 
 LEAST = 24
 """Columns that prose needs beside names."""
@@ -95,22 +92,6 @@ def footnotes(texts: Sequence[str]) -> tuple[list[str], list[str]]:
     return [numbers.get(text, text) for text in texts], [f"{numbers[x]} {x}" for x in often]
 
 
-def show_presets(console: Console | None = None) -> None:
-    """One row a preset: its three choices and what it is."""
-    table = Table(*("preset", *_CHOICES), Column("what it is", overflow="fold"), title="Presets")
-    for name, preset in PRESETS.items():
-        values = preset()
-        choices = [str(values.get(key, getattr(Method, key))) for key in _CHOICES]
-        summary = (inspect.getdoc(preset) or "").partition("\n\n")[0].replace("\n", " ")
-        table.add_row(f"[bold]{name}[/]", *choices, escape(summary))
-    console = console or Console()
-    print_table(console, table)
-    console.print("Use one: scgrpo train --preset sc-grpo", style="dim")
-
-
-_CHOICES = ("advantage", "teacher", "use")
-
-
-def with_interval(estimate: Estimate, form: str = ".3f") -> str:
+def with_interval(estimate: "Estimate", form: str = ".3f") -> str:
     """`0.412 [0.380, 0.441]`."""
     return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
