@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 ROUTES = ("partial", "none", "plain")
-AVERAGE = re.compile(r"eval/heldout/avg@(\d+)")
+AVERAGE = re.compile(r"eval/(?!ood/).+/avg@(\d+)")
 
 
 def facts(
