@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from scgrpo.cli.progress import ProgressDisplay
 from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.mistakes import ConfigError
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.models import find_model
 from scgrpo.runs.resuming import free_name
@@ -252,6 +253,20 @@ def test_data_sets_that_are_nowhere(tmp_path):
 def test_unknown_model(tmp_path):
     with pytest.raises(ValueError, match="neither a model folder nor a hub id"):
         train(config(tmp_path, model=str(tmp_path / "nothing")))
+
+
+def test_a_misspelt_run_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text("run: {}\n")
+    (tmp_path / "Qwen" / "other").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"no 'fisrt' in runs; did you mean runs/first\?"):
+        find_model("runs/fisrt")
+    with pytest.raises(ConfigError, match=r"no 'x' in runs; it has first, second"):
+        find_model("runs/x")
+    for hub_id in ("Qwen/Qwen3-8B", "gpt2", "someone/model"):
+        assert find_model(hub_id) == hub_id
 
 
 def test_rewind_forgets_what_will_be_run_again(tmp_path):
