@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +105,30 @@ def test_doctor_knows_this_installation(letters: None) -> None:
     assert result.exit_code == 0
     for part in ("trl", "TRL hooks", "vllm", "CUDA", "sandbox", "seccomp", "letters"):
         assert part in result.output
+
+
+def test_doctor_is_quick_and_leaves_the_package_as_it_is(tmp_path: Path) -> None:
+    """In a copy that nothing was compiled in, whose files and times stay the same."""
+    package = tmp_path / "site" / "scgrpo"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(scgrpo.__file__).parent, package, ignore=ignored)
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("*")}
+    code = (
+        "import sys\n"
+        "sys.argv = ['scgrpo', 'doctor']\n"
+        "from scgrpo.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "import scgrpo\nassert scgrpo.__file__.startswith(sys.path[1]), scgrpo.__file__\n"
+        "heavy = {'torch', 'trl', 'transformers', 'datasets', 'accelerate'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(package.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in package.rglob("*")} == before
 
 
 def test_doctor_fails_on_unknown_hooks(monkeypatch: pytest.MonkeyPatch, letters: None) -> None:

@@ -50,6 +50,21 @@ def text_of(display: ProgressDisplay) -> str:
     return display.console.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("logs", "shown"),
+    [
+        ({"eval/test/avg@4": 0.25, "eval/test/pass@4": 0.75}, "Avg@4 0.250"),
+        ({"eval/ood/avg@4": 0.25, "eval/heldout/avg@4": 0.5}, "Avg@4 0.500"),
+        ({"eval/ood/avg@4": 0.25}, None),
+    ],
+)
+def test_the_average_is_of_whatever_split_the_task_has(
+    display: ProgressDisplay, logs: dict[str, float], shown: str | None
+) -> None:
+    text = line(display._read(state(1), {"reward": 0.5} | logs))
+    assert shown in text if shown else "Avg" not in text
+
+
 def test_facts_of_a_step() -> None:
     shown = facts(LOGS, 12, 100, ("8", 0.381), 812.4, 200)
     assert line(shown) == (

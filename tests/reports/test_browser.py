@@ -445,6 +445,8 @@ def test_text_has_contrast(browser, report, scheme):
 
 def test_narrow_screens_stack_and_do_not_scroll_sideways(browser, report):
     with opened(browser, report, viewport={"width": 390, "height": 800}) as page:
+        title = "sc-grpo (task my_task.py:Words) and sc-grpo (task chat.jsonl)"
+        page.evaluate("(title) => document.querySelector('h1').textContent = title", title)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         rollout, reference = (
             page.locator(name).bounding_box() for name in ("#tokens", "#reference")

@@ -223,6 +223,18 @@ def test_summary_tiles(runs, tmp_path):
     assert ">3 min 10 s<" in text
 
 
+def test_splits_of_other_names_are_shown_as_well(tmp_path):
+    run = write_run(tmp_path / "run", steps=25, rollout_steps=0)
+    for file in (run / "eval").iterdir():
+        text = file.read_text().replace('"heldout"', '"test"').replace('"ood"', '"all"')
+        file.write_text(text)
+    page = write_report([run], tmp_path / "page.html")
+    titles = [c["title"] for c in page_data(page)["charts"]]
+    assert titles[:4] == ["Avg@8, test", "Pass@8, test", "Avg@8, all", "Pass@8, all"]
+    after = avg_at_k(rewards_of(run, 25, "test"))
+    assert f"{after:.3f}</p>" in page.read_text() and "Test Avg@8" in page.read_text()
+
+
 def test_solved_is_what_the_run_counts_as_solved(tmp_path):
     run = write_run(tmp_path / "half", steps=25, rollout_steps=0, method={"solve_threshold": 0.5})
     for file in (run / "eval").iterdir():

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from scgrpo.cli.progress import ProgressDisplay
 from scgrpo.files import read_jsonl, write_atomically
+from scgrpo.mistakes import ConfigError
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.models import find_model
 from scgrpo.runs.resuming import free_name
@@ -34,6 +35,15 @@ JUDGE = "tests.runs.test_run:judge"
 
 def judge(completions, answer, **_):
     return [float(a in c[0]["content"]) for c, a in zip(completions, answer, strict=True)]
+
+
+class Stopped(Exception):
+    """Raised before the first step."""
+
+
+class StopAtOnce(TrainerCallback):
+    def on_step_begin(self, *_, **__):
+        raise Stopped
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +197,18 @@ def test_own_data_and_reward(tmp_path):
     assert len(read_jsonl(RunFolder(train(own)).metrics)) == 1
 
 
+@pytest.mark.parametrize(("chat_prompts", "warnings"), [(None, 1), (False, 0), (True, 0)])
+def test_texts_for_a_chat_model_are_warned_of_unless_they_are_meant(
+    tmp_path, caplog, chat_prompts, warnings
+):
+    rows = [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = {"dataset": str(tmp_path / "rows.jsonl"), "reward": JUDGE, "chat_prompts": chat_prompts}
+    with pytest.raises(Stopped):
+        train(config(tmp_path, **own, eval_steps=0), [StopAtOnce()])
+    assert sum("without roles" in record.message for record in caplog.records) == warnings
+
+
 @pytest.mark.parametrize(
     ("content", "fields", "message"),
     [
@@ -231,6 +253,20 @@ def test_data_sets_that_are_nowhere(tmp_path):
 def test_unknown_model(tmp_path):
     with pytest.raises(ValueError, match="neither a model folder nor a hub id"):
         train(config(tmp_path, model=str(tmp_path / "nothing")))
+
+
+def test_a_misspelt_run_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.yaml").write_text("run: {}\n")
+    (tmp_path / "Qwen" / "other").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"no 'fisrt' in runs; did you mean runs/first\?"):
+        find_model("runs/fisrt")
+    with pytest.raises(ConfigError, match=r"no 'x' in runs; it has first, second"):
+        find_model("runs/x")
+    for hub_id in ("Qwen/Qwen3-8B", "gpt2", "someone/model"):
+        assert find_model(hub_id) == hub_id
 
 
 def test_rewind_forgets_what_will_be_run_again(tmp_path):

@@ -1,5 +1,6 @@
 """Sandboxes for the tests: two pools with small caps, one of them without seccomp."""
 
+import compileall
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from scgrpo.tasks.sandbox import Limits, NoIsolation, SandboxPool
 from scgrpo.tasks.sandbox.backends import BubblewrapBackend
+from scgrpo.tasks.sandbox.bubblewrap import INSIDE
 from scgrpo.tasks.sandbox.probe import find_isolation
 
 SMALL = Limits(
@@ -20,6 +22,7 @@ def make_pool(*, seccomp: bool = True, limits: Limits = SMALL, warm: int = 1) ->
         isolation = find_isolation()
     except NoIsolation as error:
         pytest.skip(str(error))
+    compileall.compile_dir(INSIDE, quiet=2)  # as `choose_backend` does
     return SandboxPool(BubblewrapBackend(isolation, seccomp=seccomp), limits, warm=warm)
 
 

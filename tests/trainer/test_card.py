@@ -1,11 +1,15 @@
 """The model card says what the run's records say, and nothing unknown."""
 
+import json
 import re
 
 import pytest
 import yaml
 
+from scgrpo.config import Method
 from scgrpo.files import read_jsonl
+from scgrpo.run_folder import RunFolder
+from scgrpo.trainer.card import model_card
 from tests.trainer.runs import config, trainer
 from tests.trainer.tiny import tiny_dataset, tiny_model
 
@@ -39,7 +43,9 @@ def test_the_card_of_a_saved_model(tmp_path, adapter):
     assert not re.search(r"None|More Information Needed|\bnull\b", card)
     (evaluated,) = (tmp_path / "run" / "eval").iterdir()
     rewards = [row["reward"] for row in read_jsonl(evaluated)]
-    assert f"| seen | 2 | {sum(rewards) / len(rewards):.3f} | 4 | 2 |" in card
+    (line,) = (line for line in card.splitlines() if line.startswith("| seen |"))
+    assert line.startswith(f"| seen | 2 | {sum(rewards) / len(rewards):.3f} [")
+    assert line.endswith("] | 4 | 2 |")
     assert "| Reward | fraction |" in card and "| Optimizer steps | 2 |" in card
     assert "| threshold_percentile | 60.0 |" in card
     metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
@@ -49,3 +55,30 @@ def test_the_card_of_a_saved_model(tmp_path, adapter):
     (tmp_path / "run" / "README.md").unlink(missing_ok=True)
     run.create_model_card(model_name="x")
     assert (tmp_path / "run" / "README.md").read_text() == card
+
+
+def test_the_table_of_evaluations_has_intervals_that_are_not_certain(tmp_path):
+    """Of 1.96^2 = 3.8415: all of 3 solved is [0.4385, 1], none of 4 [0, 3.8415 / 7.8415]."""
+    folder = RunFolder(tmp_path)
+    scores = {"solved": [[1.0, 1.0]] * 3, "failed": [[0.0, None]] * 4, "one": [[1.0, 0.5]]}
+    rows = [
+        {"split": split, "problem_id": f"p{i}", "sample": k, "reward": reward, "step": 7}
+        for split, problems in scores.items()
+        for i, problem in enumerate(problems)
+        for k, reward in enumerate(problem)
+    ]
+    rows.append({"split": "cut", "problem_id": "a", "sample": 0, "reward": 1.0, "step": 7})
+    rows += [rows[-1] | {"problem_id": "b", "sample": k} for k in (0, 1)]
+    folder.evaluation(7).parent.mkdir()
+    folder.evaluation(7).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    described = {"name": "x", "method": {"preset": "grpo"}, "trainer": {"solve_threshold": 0.5}}
+    method = Method(advantage="group", teacher="none", use="none")
+    card = model_card(described, folder, method, steps=7, adapter=False)
+    table = card.partition("## Evaluation\n\n")[2].partition("\n\n")[0].splitlines()
+    assert table == [
+        "| split | step | Avg@k [95 %] | Pass@k [95 %] | problems | k |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| solved | 7 | 1.000 [0.439, 1.000] | 1.000 [0.439, 1.000] | 3 | 2 |",
+        "| failed | 7 | 0.000 [0.000, 0.490] | 0.000 [0.000, 0.490] | 4 | 2 |",
+        "| one | 7 | 0.750 | 1.000 | 1 | 2 |",
+    ]

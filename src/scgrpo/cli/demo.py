@@ -11,10 +11,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from scgrpo.cli.demo_view import RunView, difference_line, result_table
 from scgrpo.cli.errors import Failure
+from scgrpo.cli.tables import print_table
 from scgrpo.evaluation.compare import Summary, paired_difference, summarise
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import read_records
@@ -72,7 +73,7 @@ def _run_demo(steps: int, seed: int, output: Path, console: Console) -> dict[str
     records = {name: output / "heldout" / f"{name}.jsonl" for name in names}
     _evaluate(records, seed, output, console)
     summaries = {name: summarise(read_records(path)) for name, path in records.items()}
-    console.print(result_table(summaries, steps, seed))
+    print_table(console, result_table(summaries, steps, seed))
     for label, statistic in ((f"Avg@{K}", avg_at_k), (f"Pass@{K}", pass_at_k)):
         first, second = (read_records(records[name]) for name in METHODS)
         line = difference_line(label, paired_difference(first, second, statistic))
@@ -155,7 +156,8 @@ def run_or_fail(
 
 
 def _progress_table(views: list[RunView]) -> Table:
-    table = Table("method", "", "step", "reward", "Avg@8", "left")
+    names = [Column(name, no_wrap=True) for name in ("method", "step", "reward", "Avg@8", "left")]
+    table = Table(names[0], Column(max_width=30), *names[1:])
     for view in views:
         table.add_row(*view.cells())
     return table

@@ -47,7 +47,7 @@ class RunView:
 
     def cells(self) -> list[Any]:
         """The row of a table."""
-        bar = ProgressBar(total=self.steps, completed=self.step, width=30)
+        bar = ProgressBar(total=self.steps, completed=self.step)
         return [Text(self.name, style="bold"), bar, *self._facts()]
 
     @property

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scgrpo.cli.tables import with_interval
+from scgrpo.cli.tables import print_table, with_interval
 from scgrpo.evaluation.compare import paired_difference
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
 from scgrpo.evaluation.records import Record, read_records
@@ -50,7 +50,7 @@ def _show_split(first: Path, second: Path, split: str, console: Console) -> None
             f"{result.second:.3f}",
             f"[bold]{with_interval(result.difference, '+.3f')}[/]",
         )
-    console.print(table)
+    print_table(console, table)
     console.print(f"{result.problems} problems in both", style="dim")
 
 

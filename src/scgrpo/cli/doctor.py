@@ -8,8 +8,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from scgrpo.cli.tables import print_table
 from scgrpo.extras import EXTRAS, Extra, install, is_installed
 from scgrpo.jobs import cores
 from scgrpo.trainer.hooks import problems_in_source
@@ -28,10 +29,7 @@ def run_doctor(console: Console | None = None) -> bool:
         Whether training can work: everything required is there, TRL's hooks are as we know them.
     """
     console = console or Console()
-    table = Table(title="scgrpo doctor")
-    for name in ("part", "state"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("what it means", overflow="fold")
+    table = Table("part", "state", Column("what it means", overflow="fold"), title="scgrpo doctor")
     table.add_row("python", GOOD, f"{platform.python_version()} on {platform.platform()}")
     found = {name: _version(name) for name in ("scgrpo", *_required())}
     for name, number in found.items():
@@ -50,7 +48,7 @@ def run_doctor(console: Console | None = None) -> bool:
     for row in _sandbox():
         table.add_row(*row)
     table.add_row(*_tasks())
-    console.print(table)
+    print_table(console, table)
     return all(found.values()) and not problems
 
 

@@ -11,6 +11,7 @@ from scgrpo.cli.errors import Debugging, Failure
 from scgrpo.cli.evaluation_progress import EvaluationProgress
 from scgrpo.cli.evaluation_table import summary_table
 from scgrpo.cli.quiet import quiet
+from scgrpo.cli.tables import print_table
 from scgrpo.evaluation.compare import Summary, summarise
 from scgrpo.evaluation.engines.base import EngineError
 from scgrpo.evaluation.request import EvaluationRequest
@@ -49,7 +50,8 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
             raise Failure(str(error)) from error
     scores = evaluation.scores()
     title = f"{request.model} on {getattr(task, 'title', request.task_name)}, {request.split}"
-    console.print(summary_table(title, scores, request.tries, request.solve_threshold, progress))
+    table = summary_table(title, scores, request.tries, request.solve_threshold, progress)
+    print_table(console, table)
     for kind, count in getattr(task, "failures", {}).items():
         console.print(f"The verifier itself failed ({kind}) {count} times now; each counts as 0.")
     console.print(f"Samples: {evaluation.output}", soft_wrap=True, highlight=False)

@@ -213,7 +213,7 @@ def tasks(
 @guarded
 def presets() -> None:
     """Show the methods that there are, in the terms of the paper."""
-    from scgrpo.cli.tables import show_presets
+    from scgrpo.cli.presets import show_presets
 
     show_presets()
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from scgrpo.cli.progress_text import duration
 from scgrpo.cli.quiet import quiet
+from scgrpo.cli.tables import print_table
 from scgrpo.probe.request import ProbeRequest
 
 
@@ -35,7 +36,7 @@ def run_probe(request: ProbeRequest, console: Console | None = None) -> Path:
         return folder
     results = read_results(folder / NAME)
     for policy in results["policies"]:
-        console.print(_table(results, policy))
+        print_table(console, _table(results, policy))
         for sentence in policy["verdict"].values():
             console.print(sentence, soft_wrap=True, highlight=False, markup=False)
     page = write_probe(folder / NAME, folder / "probe.html")
@@ -80,7 +81,7 @@ def _table(results: Mapping[str, Any], policy: Mapping[str, Any]) -> Table:
     from scgrpo.probe.verdict import with_interval
 
     table = Table(
-        Column("weighting", no_wrap=True),
+        "weighting",
         "worth, Adam",
         "worth, SGD",
         "mean",

@@ -81,9 +81,8 @@ class ProgressDisplay(TrainerCallback):
         tokens = float(logs.get("num_tokens", self._logged[2]))
         then, _, tokens_then = self._logged
         self._logged = (now, step, tokens)
-        for name, value in logs.items():
-            if match := AVERAGE.fullmatch(name):
-                self._average = (match[1], value)
+        averages = [(m[1], v) for name, v in logs.items() if (m := AVERAGE.fullmatch(name))]
+        self._average = averages[0] if averages else self._average
         done = step - self._began[1]
         left = (now - self._began[0]) / done * (state.max_steps - step) if done > 0 else None
         speed = (tokens - tokens_then) / (now - then) if now > then else None

@@ -4,13 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Group
 from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 ROUTES = ("partial", "none", "plain")
-AVERAGE = re.compile(r"eval/heldout/avg@(\d+)")
+AVERAGE = re.compile(r"eval/(?!ood/).+/avg@(\d+)")
 
 
 def facts(
@@ -65,12 +66,10 @@ def panel(title: str, shown: Mapping[str, str], share: float) -> Group:
         shown: facts by label.
         share: part of the steps that is done, in [0, 1].
     """
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(*(Text(label, style="dim") for label in shown))
-    table.add_row(*(Text(text, style="bold") for text in shown.values()))
-    bar = Table.grid(padding=(0, 2, 0, 0))
-    bar.add_row(Text(title, style="bold cyan"), ProgressBar(total=1, completed=share, width=48))
-    return Group(bar, table)
+    pairs = [Text.assemble((k, "dim"), "\n", (text, "bold")) for k, text in shown.items()]
+    bar = Table.grid(Column(no_wrap=True), Column(max_width=48), padding=(0, 2, 0, 0))
+    bar.add_row(Text(title, style="bold cyan"), ProgressBar(total=1, completed=share))
+    return Group(bar, Columns(pairs, padding=(0, 3, 0, 0)))
 
 
 def duration(seconds: float) -> str:

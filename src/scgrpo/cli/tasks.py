@@ -7,9 +7,10 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from scgrpo.cli.quiet import quiet
+from scgrpo.cli.tables import footnotes, print_table
 from scgrpo.extras import MissingExtra
 from scgrpo.files import write_atomically
 from scgrpo.mistakes import ConfigError, shown
@@ -36,21 +37,27 @@ class Line:
 
 def show_tasks(console: Console | None = None) -> None:
     """One row a task, with those of other installed packages."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("task", no_wrap=True)
-    table.add_column("family")
-    for name in ("trains on", "evaluates on"):
-        table.add_column(name, overflow="fold", max_width=11)
-    table.add_column("data", no_wrap=True)
-    table.add_column("where, or how to get it", overflow="fold")
-    for line in map(describe, available_tasks()):
+    table = Table(
+        *("task", "family", "trains", "evaluates", "data"),
+        Column("where, or how to get it", overflow="fold"),
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    lines = [describe(name) for name in available_tasks()]
+    details, notes = footnotes([line.detail for line in lines])
+    for line, detail in zip(lines, details, strict=True):
         state = f"[{COLOURS[line.state]}]{line.state}[/]"
         texts = (line.name, line.family, line.training, line.evaluation)
-        table.add_row(*map(escape, texts), state, escape(line.detail))
+        table.add_row(*map(escape, texts), state, escape(detail))
     console = console or Console()
-    console.print(table)
+    print_table(console, table)
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     console.print(
-        "Use one: scgrpo train --task NAME, scgrpo evaluate MODEL --task NAME", style="dim"
+        "Use one: scgrpo train --task NAME, scgrpo evaluate MODEL --task NAME",
+        style="dim",
+        soft_wrap=True,
     )
 
 
@@ -106,7 +113,7 @@ def run_validation(
             f"validate of task {name!r} returned {shown(result)}; return what "
             "scgrpo.tasks.base.verified does (scgrpo tasks --new FILE.py writes an example)."
         )
-    console.print(validation_table(name, result))
+    print_table(console, validation_table(name, result))
     if task.failures:
         kinds = ", ".join(f"{kind} {count}" for kind, count in task.failures.items())
         console.print(f"The verifier itself failed, which counts as refused: {kinds}")

@@ -91,7 +91,7 @@ def bootstrap_interval(
     Example:
         >>> low, high = bootstrap_interval([[1.0], [1.0], [1.0]], avg_at_k)
         >>> f"{low:.3f}, {high:.3f}"
-        '0.438, 1.000'
+        '0.439, 1.000'
     """
     rewards_PK = _matrix(rewards_PK)
     scores_P = [statistic(row[None]) for row in rewards_PK]

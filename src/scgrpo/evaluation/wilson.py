@@ -23,7 +23,7 @@ def wilson(scores: ArrayLike, problems: int, confidence: float) -> Ends | None:
     Example:
         >>> low, high = wilson([1.0, 1.0, 1.0], 3, 0.95)
         >>> f"{low:.3f}, {high:.3f}"
-        '0.438, 1.000'
+        '0.439, 1.000'
     """
     found = set(np.ravel(np.asarray(scores)).tolist())
     if problems < 2 or found not in ({0.0}, {1.0}):

@@ -73,6 +73,13 @@ def _aligned(evaluations: Sequence[Evaluation]) -> list[Rewards]:
     return rewards
 
 
+def splits_of(methods: dict[str, list[Run]]) -> list[str]:
+    """Splits on which any run was evaluated: the embedded tasks' first, then `test`."""
+    found = {split for runs in methods.values() for run in runs for _, split in run.evaluations}
+    known = (*SPLIT_NAMES, "test")
+    return [*filter(found.__contains__, known), *sorted(found - set(known))]
+
+
 def samples_per_problem(methods: dict[str, list[Run]], split: str) -> int | None:
     """k of the evaluations of a split, the smallest of all; None where there are none."""
     ks = [
@@ -95,10 +102,9 @@ def _evaluation_charts(methods: dict[str, list[Run]]) -> list[Chart]:
     charts = []
     several = any(len(runs) > 1 for runs in methods.values())
     note = f"band: 95 % interval over problems{' and seeds' if several else ''}"
-    for split, name in SPLIT_NAMES.items():
+    for split in splits_of(methods):
         k = samples_per_problem(methods, split)
-        if k is None:
-            continue
+        name = SPLIT_NAMES.get(split, split)
         for label in ("Avg", "Pass"):
             series = [
                 line(label_of(method, runs), run_colour(place), points, mean=False)

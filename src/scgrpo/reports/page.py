@@ -9,7 +9,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from scgrpo.files import Row, write_atomically
-from scgrpo.reports.charts import all_charts, evaluation_points, samples_per_problem, statistics
+from scgrpo.reports.charts import (
+    SPLIT_NAMES,
+    all_charts,
+    evaluation_points,
+    samples_per_problem,
+    splits_of,
+    statistics,
+)
 from scgrpo.reports.rollouts import chosen_rollouts, routes_of
 from scgrpo.reports.runs import Run, by_method, load_runs
 
@@ -108,15 +115,17 @@ def _method_facts(name: str, runs: list[Run], methods: dict[str, list[Run]]) -> 
 
 
 def _results(runs: list[Run], methods: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """Held-out Avg@k and Pass@k, before and after."""
-    k = samples_per_problem(methods, "heldout")
-    if k is None:
+    """Avg@k and Pass@k on the first split of these runs, before and after."""
+    split = next(iter(splits_of({"": runs})), None)
+    k = samples_per_problem(methods, split) if split else None
+    if split is None or k is None:
         return []
+    place = SPLIT_NAMES.get(split, split).capitalize()
     tiles = []
     for label, statistic in statistics(runs, k).items():
-        points = evaluation_points(runs, "heldout", statistic)
+        points = evaluation_points(runs, split, statistic)
         if points:
-            name = f"Held-out {label}@{k}"
+            name = f"{place} {label}@{k}"
             tiles.append({"label": name, "ends": [_end(points[0]), _end(points[-1])]})
     return tiles
 

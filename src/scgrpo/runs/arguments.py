@@ -29,6 +29,7 @@ def trainer_arguments(config: RunConfig, source: Source, folder: RunFolder) -> S
         | load_preset(config.preset)
         | {"rollout_steps": config.rollout_steps, "seed": config.seed}
         | {"output_dir": str(folder.checkpoints), "run_name": config.folder_name}
+        | ({"hub_model_id": config.folder_name} if config.trainer.get("push_to_hub") else {})
     )
     _check_counts(config.trainer)
     check_trackers((defaults | config.trainer).get("report_to"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scgrpo.evaluation.trained import sampling_options
-from scgrpo.mistakes import ConfigError
+from scgrpo.mistakes import ConfigError, nearest
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import OWN
@@ -23,11 +23,12 @@ def find_model(name: str) -> str:
     """The model that a name means: that of a run folder, else the name itself.
 
     Raises:
-        ConfigError: for a folder without a model.
+        ConfigError: for a folder without a model, or none beside runs, which is no hub id then.
         CheckpointError: for a damaged checkpoint, or a run in which all are.
     """
     folder = Path(name)
     if not folder.is_dir():
+        _refuse_misspelt(folder)
         return name
     if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
         _refuse_damaged(folder)
@@ -43,6 +44,15 @@ def find_model(name: str) -> str:
             "model folder, a run folder, or a script's output_dir."
         )
     return str(checkpoint)
+
+
+def _refuse_misspelt(folder: Path) -> None:
+    beside = folder.parent.iterdir() if folder.name and folder.parent.is_dir() else ()
+    runs = sorted(p.name for p in beside if p.is_dir() and RunFolder(p).config.is_file())
+    if runs and folder.parent != Path():
+        near = nearest(folder.name, runs)
+        meant = f"did you mean {folder.parent / near}?" if near else f"it has {', '.join(runs)}."
+        raise ConfigError(f"there is no {folder.name!r} in {folder.parent}; {meant}")
 
 
 def _refuse_damaged(folder: Path) -> None:

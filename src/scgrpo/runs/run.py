@@ -25,6 +25,7 @@ from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DataExhausted
 from scgrpo.trainer.keeping import set_later_aside
 from scgrpo.trainer.rewards import RewardError
+from scgrpo.trainer.text_prompts import TextPromptsWarning
 from scgrpo.trainer.trainer import SCGRPOTrainer
 from scgrpo.trainer.wholeness import decided
 
@@ -125,10 +126,12 @@ def _train_here(
 
 
 def _save_model(trainer: SCGRPOTrainer, folder: RunFolder) -> None:
-    trainer.save_model(str(scratch_of(folder.model)))
+    trainer.save_model(str(scratch_of(folder.model)), _internal_call=True)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
         put_folder(folder.model)
+    if trainer.args.push_to_hub and trainer.is_world_process_zero():
+        trainer.push_saved(folder.model)
     trainer.accelerator.wait_for_everyone()
 
 
@@ -161,6 +164,8 @@ def _build_trainer(
         _refuse_sharded_evaluation(trainer)
         trainer.add_callback(_evaluation(trainer, config, source, folder))
     trainer.remove_callback(PrinterCallback)
+    if config.chat_prompts is False:
+        trainer.remove_callback(TextPromptsWarning)
     for callback in callbacks:
         trainer.add_callback(callback)
     return trainer

@@ -65,7 +65,10 @@ class RunConfig:
     )
     chat_prompts: bool | None = field(
         default=None,
-        metadata={"help": "Whether a prompt that is a text becomes the message of a user."},
+        metadata={
+            "help": "Whether a prompt that is a text becomes the message of a user; unset, it does "
+            "not, and a model with a chat template has a warning."
+        },
     )
     model: str = field(
         default="tiny",

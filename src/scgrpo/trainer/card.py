@@ -1,20 +1,31 @@
 """The model card: what was trained, from what, how, and with what result."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scgrpo.config import Method
+from scgrpo.evaluation.compare import Estimate, summarise
 from scgrpo.files import read_jsonl
 from scgrpo.run_folder import RunFolder
 from scgrpo.trainer.citation import PAPER
 
+_TAGS = ("sc-grpo", "grpo", "trl")
+
 
 def model_card(
-    described: Mapping[str, Any], folder: RunFolder, method: Method, *, steps: int, adapter: bool
+    described: Mapping[str, Any],
+    folder: RunFolder,
+    method: Method,
+    *,
+    steps: int,
+    adapter: bool,
+    tags: Sequence[str] = (),
 ) -> str:
     """The card as Markdown; what is not known is left out.
 
@@ -24,6 +35,7 @@ def model_card(
         method: what was trained with.
         steps: optimizer steps done.
         adapter: whether the folder holds a LoRA adapter and no whole model.
+        tags: for the hub, beside ours.
     """
     base = described.get("model")
     on_hub = base if base and "/" in str(base) and not Path(str(base)).exists() else None
@@ -31,7 +43,7 @@ def model_card(
         "library_name": "peft" if adapter else "transformers",
         **({"base_model": on_hub} if on_hub else {}),
         "pipeline_tag": "text-generation",
-        "tags": ["sc-grpo", "grpo", "trl", *(["lora"] if adapter else [])],
+        "tags": list(dict.fromkeys([*_TAGS, *(["lora"] if adapter else []), *tags])),
     }
     kind = "A LoRA adapter" if adapter else "A model"
     preset = described["method"]["preset"]
@@ -49,7 +61,7 @@ def model_card(
         f"{kind} trained with scgrpo, on top of TRL.",
         _table(("", ""), [(k, v) for k, v in facts.items() if v not in (None, "")]),
         *_reward(folder),
-        *_evaluations(folder),
+        *_evaluations(folder, described["trainer"].get("solve_threshold", 1.0)),
         "## Method\n\nWhere it differs from the defaults:" if _own(method) else "## Method",
         _table(("field", "value"), _own(method))
         if _own(method)
@@ -82,22 +94,28 @@ def _reward(folder: RunFolder) -> list[str]:
             f"{found[-1][0]} (each of one batch)."]  # fmt: skip
 
 
-def _evaluations(folder: RunFolder) -> list[str]:
-    """Mean reward before (where it was evaluated) and after, by split."""
+def _evaluations(folder: RunFolder, solve_threshold: float) -> list[str]:
+    """Avg@k and Pass@k before (where it was evaluated) and after, by split, with intervals."""
     files = sorted(folder.path.glob("eval/step_*.jsonl"))
-    if not files:
-        return []
     lines = []
-    for file in dict.fromkeys((files[0], files[-1])):
+    for file in dict.fromkeys((*files[:1], *files[-1:])):
         rows = read_jsonl(file)
         for split in dict.fromkeys(row["split"] for row in rows):
             own = [row for row in rows if row["split"] == split]
-            problems = len({row["problem_id"] for row in own})
-            mean = sum(row["reward"] for row in own) / len(own)
-            k = len(own) / problems
-            lines.append((split, own[0]["step"], f"{mean:.3f}", problems, f"{k:.4g}"))
-    columns = ("split", "step", "mean reward (Avg@k)", "problems", "k")
+            with suppress(ValueError):  # of problems that a kill left with fewer samples
+                found = summarise(own, solve_threshold=solve_threshold)
+                values = (_with_interval(found.avg), _with_interval(found.passed))
+                lines.append((split, own[0]["step"], *values, found.problems, found.k))
+    if not lines:
+        return []
+    columns = ("split", "step", "Avg@k [95 %]", "Pass@k [95 %]", "problems", "k")
     return ["## Evaluation", _table(columns, lines)]
+
+
+def _with_interval(estimate: Estimate) -> str:
+    """The value alone where one problem is no basis for an interval."""
+    ends = "" if isnan(estimate.low) else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"{estimate.value:.3f}{ends}"
 
 
 def _versions(versions: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """What a user may get wrong, found before any compute is spent."""
 
 import heapq
-import logging
 import math
 from typing import Any
 
@@ -13,8 +12,6 @@ from scgrpo.config import Method
 from scgrpo.mistakes import shown
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.rows import check_rows
-
-logger = logging.getLogger(__name__)
 
 LONGEST = 32
 """Prompts that are tokenized before the run begins."""
@@ -170,12 +167,6 @@ def check_prompts(
             "the prompts are conversations, but the tokenizer "
             f"({tokenizer.name_or_path or type(tokenizer).__name__}) has no chat template; set "
             "tokenizer.chat_template, or give the prompts as plain text."
-        )
-    if not conversational and (tokenizer.chat_template or template.get("chat_template")):
-        logger.warning(
-            "the prompts are plain text, though the model has a chat template: it is given them as "
-            "they stand, without roles, and answers as a base model would; set chat_prompts: true "
-            "(in a script, make each prompt a list of messages) to have it answer as in a chat."
         )
     if context is None:
         return

@@ -8,13 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import is_peft_model
 from transformers import TrainerCallback
 
 from scgrpo.files import read_jsonl, write_atomically
 from scgrpo.rollouts import Rollouts
 from scgrpo.run_folder import RunFolder
-from scgrpo.trainer.card import model_card
 from scgrpo.trainer.describing import describe
 from scgrpo.trainer.hosting import HostingTrainer
 from scgrpo.trainer.records import Decoder, Record, RolloutSink, WeighedBatch, rollout_records
@@ -98,28 +96,6 @@ class RecordingTrainer(HostingTrainer):
             step = batch.attached.step.step
             self.recorder.folder.write_rollouts(step, records)
             track(self.args.report_to, self.callback_handler.callbacks, step, records)
-
-    # --- the model card, in each folder that holds the model ---
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        super().save_model(output_dir, _internal_call)
-        self._write_card(Path(output_dir or self.args.output_dir))
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """In place of TRL's, whatever names it is given: the run has its own."""
-        self._write_card(Path(self.args.output_dir))
-
-    def _write_card(self, folder: Path) -> None:
-        if not self.is_world_process_zero():
-            return
-        card = model_card(
-            describe(self.args, self.recorder.facts),
-            self.recorder.folder,
-            self.args.method,
-            steps=self.state.global_step,
-            adapter=is_peft_model(self.accelerator.unwrap_model(self.model)),
-        )
-        write_atomically(folder / "README.md", card)
 
     # --- TRL's evaluation, sample by sample ---
 

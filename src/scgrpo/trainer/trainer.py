@@ -16,9 +16,10 @@ from scgrpo.trainer.citation import PAPER
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.dynamic_sampling import DynamicSampling
-from scgrpo.trainer.recording import RecordingTrainer
+from scgrpo.trainer.publishing import PublishingTrainer
 from scgrpo.trainer.records import WeighedBatch
 from scgrpo.trainer.rewards import with_overlong_penalty
+from scgrpo.trainer.text_prompts import TextPromptsWarning
 from scgrpo.trainer.timing import PhaseTimes, peak_memory
 from scgrpo.trainer.tracking import check_trackers
 from scgrpo.trainer.verification import GroupWatch, Verification
@@ -28,7 +29,7 @@ from scgrpo.trainer.world import world_of
 require_known_trl()
 
 
-class SCGRPOTrainer(RecordingTrainer):
+class SCGRPOTrainer(PublishingTrainer):
     """Drop-in for `trl.GRPOTrainer`: the same arguments, and credit per token.
 
     Everything that is not credit is TRL's: generation, rewards, loss, distribution, logging. A
@@ -93,12 +94,12 @@ class SCGRPOTrainer(RecordingTrainer):
             rollout_func=rollout_func,
             environment_factory=environment_factory,
         )
-        checks.check_prompts(
-            train_dataset,
-            text_tokenizer(self.processing_class),
-            checks.context_length(self.model),
-            {"chat_template": self.chat_template, **self.chat_template_kwargs},
-        )
+        tokenizer, own_template = text_tokenizer(self.processing_class), self.chat_template
+        template = {"chat_template": own_template, **self.chat_template_kwargs}
+        context = checks.context_length(self.model)
+        checks.check_prompts(train_dataset, tokenizer, context, template)
+        has_template = bool(own_template or tokenizer.chat_template)
+        self.add_callback(TextPromptsWarning(train_dataset, has_template=has_template))
         self._set_up(args)
 
     def _set_up(self, args: SCGRPOConfig) -> None:

@@ -1,6 +1,5 @@
 """Starting and ending the processes of a sandbox: isolated by bubblewrap, or not at all."""
 
-import compileall
 import json
 import os
 import select
@@ -68,8 +67,6 @@ class BubblewrapBackend:
     def __init__(self, isolation: Bubblewrap, *, seccomp: bool = True) -> None:
         self.isolation = isolation
         self.filters = build_filters() if seccomp else None
-        # A driver cannot write what it compiled, so it would compile itself at every start.
-        compileall.compile_dir(bubblewrap.INSIDE, quiet=2)
 
     def start(self, limits: Limits, packages: tuple[str, ...], channel: int) -> Running:
         """See `Backend`."""

@@ -1,5 +1,6 @@
 """Whether programs can be isolated on this machine, and what to do where they cannot."""
 
+import compileall
 import functools
 import logging
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from scgrpo.extras import install
 from scgrpo.tasks.sandbox.backends import Backend, BubblewrapBackend, SubprocessBackend
-from scgrpo.tasks.sandbox.bubblewrap import Bubblewrap
+from scgrpo.tasks.sandbox.bubblewrap import INSIDE, Bubblewrap
 from scgrpo.tasks.sandbox.limits import Limits
 from scgrpo.tasks.sandbox.process import Sandbox, SandboxError
 from scgrpo.tasks.sandbox.seccomp import build_filters
@@ -47,7 +48,10 @@ def choose_backend(kind: str = "bubblewrap") -> Backend:
     if kind not in KINDS:
         raise ValueError(f"sandbox is {kind!r}; it is bubblewrap, or subprocess for no isolation.")
     if kind == "bubblewrap":
-        return BubblewrapBackend(find_isolation())
+        isolation = find_isolation()
+        # A driver cannot write what it compiled, so it would compile itself at every start.
+        compileall.compile_dir(INSIDE, quiet=2)
+        return BubblewrapBackend(isolation)
     logger.warning(
         "sandbox=subprocess: generated programs run WITHOUT isolation, and read and write "
         "whatever this user may; use it only on a machine that you can lose."
