@@ -72,20 +72,20 @@ LEAVING = {
     "exit": "print(exit.name)\nexit.name = 'left'",
     "random": "print(random.random())\nrandom.seed(5)",
     "limits": "print(sys.getrecursionlimit())\nsys.setrecursionlimit(200)",
-    "digits": "print(10**6000 // 10**5990)\nx = str(10**5000)\nsys.set_int_max_str_digits(640)",
+    "digits": "try:\n    print(len(str(10**5000)))\nexcept ValueError:\n    print('few')\n"
+    "sys.set_int_max_str_digits(640)",
     "closed input": "print(sys.stdin.read())\nsys.stdin.close()",
     "half of the input": "print(sys.stdin.readline())",
     "closed output": "print('a', flush=True)\nsys.stdout.close()",
     "other output": "sys.stdout.write('a')\nsys.stdout.reconfigure(encoding='utf-16')",
     "unwritten output": "print('a')\nw = sys.stdout.buffer\nw.write(b'b')\nsys.stdout.x = w",
     "patched output": "sys.stdout.write('a')\nsys.stdout.write = print",
-    "a late destructor": "class A:\n    def __del__(self): print('late', flush=True)\n"
+    "a late destructor": "x = [[] for _ in range(3000)]\nclass A:\n"
+    "    def __del__(self): print('late', flush=True)\n"
     "a = A()\na.a = a\nprint('a')",
     "a late destructor with the old output": "class A:\n    out = sys.stdout\n"
     "    def __del__(self, out=out): out.write('late'); out.flush()\na = A()\na.a = a",
     "a generator": "def f():\n    try: yield\n    finally: print('end')\ng = f()\nnext(g)",
-    "a cache of typing": "class A:\n    def __eq__(self, o): print('left'); return True\n"
-    "    def __hash__(self): return 1\n    def __call__(self): pass\nList[A()]\nprint('a')",
     "a cache of re": "class S(str):\n    def __eq__(self, o): print('left'); return True\n"
     "    def __hash__(self): return 5\nre.sub(S('a'), S('b'), 'a')\nprint('a')",
     "a default": "def f(x=[]):\n    x.append(1)\n    return len(x)\nprint(f())",
@@ -165,6 +165,41 @@ def test_nothing_reaches_the_next_test(filtered: SandboxPool, kind: str) -> None
     alone, processes = run_often(filtered, "import os\n" + LEAVING[kind], ["3 4\n5"], LIVECODEBENCH)
     assert processes == 1
     assert {(run.output, run.why) for run in runs} == {(alone[0].output, alone[0].why)}
+
+
+def test_caches_forget_objects_of_the_script(filtered: SandboxPool) -> None:
+    source = """
+tag = input()
+class A:
+    def __init__(self): self.tag = tag
+    def __eq__(self, other):
+        if hasattr(other, "tag"): print(self.tag, other.tag)
+        return hasattr(other, "tag")
+    def __hash__(self): return 1
+    def __call__(self): pass
+List[A()]
+List[A()]
+"""
+    runs, processes = run_often(filtered, source, ["1", "2", "3"], LIVECODEBENCH)
+    assert processes == 2
+    assert [set(run.output.split()) for run in runs] == [{"1"}, {"2"}, {"3"}]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = [0] * (6 << 20)", 4),
+        ("Counter.x = 1", 4),
+        ("for open in []: pass\nprint(len(open(0).read()))", 5),
+    ],
+    ids=["grown", "changed", "without a name"],
+)
+def test_a_process_that_is_not_as_before_serves_no_other_test(
+    filtered: SandboxPool, source: str, expected: int
+) -> None:
+    runs, processes = run_often(filtered, "from collections import Counter\n" + source, ["1"] * 4)
+    assert [run.why for run in runs] == [""] * 4
+    assert processes == expected
 
 
 FAILING = """
