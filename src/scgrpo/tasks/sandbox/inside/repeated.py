@@ -12,13 +12,12 @@ import random
 import re
 import resource
 import select
-import socket
 import sys
 import time
 import types
 import typing
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any, NamedTuple, NoReturn
 
 from inside import endings, guard, stateless
 from inside.spool import Spool
@@ -30,8 +29,7 @@ ENDED_WELL, SERVES_ON = 1, 2
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A stateless script."""
 
     code: types.CodeType
@@ -53,23 +51,26 @@ class Repeated:
         self._cap = config["output_mb"] * guard.MEGABYTE
         self._isolated = config["isolated"]
         self._spool = Spool(config["spool"])
-        self._link, theirs = socket.socketpair()
+        asked, self._ask = os.pipe()
+        self._told, tell = os.pipe()
         gc.freeze()
         self._child = os.fork()
         if self._child == 0:
-            _serve(task, config, self._spool, theirs.fileno())
-        theirs.close()
+            _serve(task, config, self._spool, asked, tell)
+        os.close(asked)
+        os.close(tell)
         self._clock = (~self._child << 3) | CPU_CLOCK
 
     def run(self, job: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         """Run it once; the answer, and whether the process can serve another test."""
         self._spool.give(job["stdin"])
         started, used = time.monotonic(), time.clock_gettime(self._clock)
-        self._link.send(b"x")
+        with suppress(OSError):  # it may be gone, which shows below
+            os.write(self._ask, b"x")
         poll = select.poll()
-        poll.register(self._link, select.POLLIN)
+        poll.register(self._told, select.POLLIN)
         in_time = bool(poll.poll(job["wall_seconds"] * 1000))
-        told = self._link.recv(1) if in_time else b""
+        told = os.read(self._told, 1) if in_time else b""
         state = told[0] if told else 0
         seconds, used = time.monotonic() - started, time.clock_gettime(self._clock) - used
         answer = {
@@ -86,14 +87,15 @@ class Repeated:
 
     def end(self) -> None:
         """End the process."""
-        self._link.close()
+        os.close(self._ask)
+        os.close(self._told)
         endings.end(self._child, self._isolated)
         self._spool.close()
 
 
-def _serve(task: Task, config: dict[str, Any], spool: Spool, link: int) -> NoReturn:
+def _serve(task: Task, config: dict[str, Any], spool: Spool, asked: int, tell: int) -> NoReturn:
     try:
-        kept = {link, *spool.descriptors}
+        kept = {asked, tell, *spool.descriptors}
         for descriptor in set(range(3, guard.OPEN_FILES)) - kept:
             try:
                 os.close(descriptor)
@@ -105,13 +107,13 @@ def _serve(task: Task, config: dict[str, Any], spool: Spool, link: int) -> NoRet
         null = os.open(os.devnull, os.O_RDWR)
         guard.confine(config)
         watched, limits, size = stateless.Watched(), _limits(), _size()
-        while os.read(link, 1):
+        while os.read(asked, 1):
             guard.limit_cpu(task.cpu_seconds, for_good=False)
             state = ENDED_WELL if _run(task, spool) else 0
             _forget(null, limits)
             if watched.is_as_before() and _size() - size < MOST_GROWTH_KB:
                 state |= SERVES_ON
-            os.write(link, bytes([state]))
+            os.write(tell, bytes([state]))
     finally:
         os._exit(1)
 

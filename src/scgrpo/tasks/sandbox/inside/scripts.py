@@ -1,6 +1,5 @@
 """Scripts: a process for each test, or one for all tests of a script that keeps no state."""
 
-import ast
 import atexit
 import functools
 import gc
@@ -11,18 +10,18 @@ import threading
 import time
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from inside import endings, guard, remote, stateless
-from inside.repeated import Repeated, Task
+from inside import endings, guard, remote
 from inside.spool import Spool
+
+if TYPE_CHECKING:
+    from inside.repeated import Repeated
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """The module that a script is to be, with the names that it is given."""
 
     module: types.ModuleType
@@ -74,8 +73,14 @@ class Scripts:
             self._repeated.end()
             self._repeated = None
 
-    def _start(self, job: dict[str, Any]) -> Repeated | None:
+    def _start(self, job: dict[str, Any]) -> "Repeated | None":
         """A process for the tests from now on, if the script is stateless."""
+        # Not for a program that fails its first test: they take as long as a test.
+        import ast
+
+        from inside import stateless
+        from inside.repeated import Repeated, Task
+
         prepared = _prepared(job["prelude"])
         tree = self._within(job, lambda: ast.parse(job["source"]))
         if tree is None or prepared is None or self._code is None:
