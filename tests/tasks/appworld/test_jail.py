@@ -1,7 +1,9 @@
 """What the model's code cannot reach, and how much it may use."""
 
+import ast
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +52,27 @@ def test_the_jail_holds(make_task, fake):
     step = environment.step(block(RIGHT))
     assert (step.reward, step.done) == (1.0, True), "and the honest way is open"
     environment.close()
+
+
+@needs_bubblewrap
+def test_what_lies_below_usr_or_beside_python_is_not_shown(make_task):
+    environment = make_task().text_environment()
+    environment.reset(ROW)
+    seen = environment.step(
+        block(
+            "import os, sys\n"
+            "print(sorted(os.listdir('/usr')))\n"
+            "print([p for p in os.listdir(sys.base_prefix) if not p.startswith(('bin', 'lib'))])\n"
+            "print([p for p in os.listdir(sys.prefix) if p not in ('bin', 'lib', 'pyvenv.cfg')])\n"
+            "print(os.listdir('/usr/share'))"
+        )
+    ).observation.splitlines()
+    environment.close()
+    below, beside, in_environment, shared = map(ast.literal_eval, seen)
+    assert set(below) <= {"bin", "lib", "lib32", "lib64", "local", "share"}
+    assert "local" not in below or sys.base_prefix.startswith("/usr/local")
+    assert beside == [] and in_environment == []
+    assert shared == ["zoneinfo"]
 
 
 @needs_bubblewrap

@@ -30,6 +30,13 @@ def test_scores_are_lucenes_bm25():
     assert index.search("red mug") == (0, 1)
 
 
+def test_texts_without_a_word_are_not_counted():
+    texts = ["red mug", "red red lamp shade", "blue vase"]
+    with_empty = SearchIndex([*texts, "", "of the"]).scores("red mug")
+    assert with_empty[:3].tolist() == SearchIndex(texts).scores("red mug").tolist()
+    assert with_empty[3:].tolist() == [0, 0]
+
+
 def test_words_are_stemmed_and_common_ones_left_out():
     index = SearchIndex(["Women's running shoes", "the run of the mill", "café curtains"])
     assert index.search("RUN") == (1, 0)

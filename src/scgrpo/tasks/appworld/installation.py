@@ -15,16 +15,24 @@ from scgrpo.extras import install
 COMMANDS = f"{install('appworld')} && appworld install && appworld download data"
 SANDBOXES = ("bubblewrap", "process")
 
-# Run under the interpreter in question: where the package is, and which folders Python needs.
+# Run under the interpreter in question: where the package is, and what Python needs.
 _PROBE = """
-import importlib.util, json, os, sys
+import importlib.util, json, os, sys, sysconfig
 spec = importlib.util.find_spec("appworld")
 folder = os.path.dirname(spec.origin) if spec and spec.origin else None
-paths = [sys.prefix, sys.base_prefix, os.path.dirname(os.path.realpath(sys.executable)), *sys.path]
+paths = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), *sys.path, folder]
+paths.append(os.path.join(sys.prefix, "pyvenv.cfg"))
+paths.append(os.path.join(*(sysconfig.get_config_var(v) or "" for v in ("LIBDIR", "INSTSONAME"))))
+program = sys.executable
+while True:
+    paths.append(os.path.dirname(program))
+    if not os.path.islink(program):
+        break
+    program = os.path.normpath(os.path.join(os.path.dirname(program), os.readlink(program)))
 print(json.dumps({
     "folder": folder,
     "apps": bool(folder) and os.path.isdir(os.path.join(folder, "apps", "supervisor")),
-    "paths": [os.path.abspath(path) for path in paths if path and os.path.isdir(path)],
+    "paths": [os.path.abspath(path) for path in paths if path and os.path.exists(path)],
 }))
 """
 

@@ -11,7 +11,6 @@ from scgrpo.tasks.appworld.installation import Installation, probe
 from scgrpo.tasks.appworld.process import WORKER, Worker
 from scgrpo.tasks.sandbox.bubblewrap import (
     INSIDE,
-    SYSTEM,
     Bubblewrap,
     in_memory,
     read_only_from,
@@ -27,7 +26,12 @@ SCRATCH_MB = 128
 THREADS = 128
 """Where the kernel counts them for each jail, that is where we are not root."""
 
-SHOWN = (*SYSTEM, "/sbin", "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd")
+SHOWN = (
+    *("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/share/zoneinfo"),
+    *("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives"),
+    *("/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd"),
+)
+"""Programs and libraries of the system; what else lies below /usr may be anybody's data."""
 PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 

@@ -11,7 +11,6 @@ from scgrpo.tasks.sandbox.shown import Shown, base_interpreter, find_shown, pack
 INSIDE = Path(__file__).parent / "inside"
 CODE, PACKAGES = "/scgrpo", "/packages"
 SCRATCH, SPOOL = "/tmp", "/dev/shm"
-SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives")
 OVERFLOW_UID = 65534
 FIRST_UID, UIDS_PER_PROCESS = 0x60000000, 64
 FEW_UIDS_FROM, FEW_UIDS = 60_000, 5_000

@@ -72,8 +72,10 @@ class SearchIndex:
         self._starts = np.searchsorted(pairs, np.arange(len(self._ids) + 1) * self._size)
         holding = np.diff(self._starts)
         one = np.float32(1)
-        rarity = np.log(1 + (self._size - holding + 0.5) / (holding + 0.5)).astype(np.float32)
-        mean = np.float32(lengths.sum() / max(1, self._size))
+        # Lucene does not count texts without a word.
+        texts = np.count_nonzero(lengths)
+        rarity = np.log(1 + (texts - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+        mean = np.float32(lengths.sum() / max(1, texts))
         kept = one_byte(lengths).astype(np.float32)
         share = one / (np.float32(K1) * ((one - np.float32(B)) + np.float32(B) * kept / mean))
         weight = np.repeat(rarity, holding)

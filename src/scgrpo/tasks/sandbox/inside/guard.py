@@ -13,6 +13,7 @@ INSTRUCTION = 8
 MEGABYTE = 1 << 20
 OPEN_FILES = 256
 STACK = 128 * MEGABYTE
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class _Filter(ctypes.Structure):
@@ -73,6 +74,12 @@ def limit_cpu(seconds: float, *, for_good: bool) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (whole, hard))
 
 
+def unlimit_cpu() -> None:
+    """Take back what `limit_cpu` set, if not for good."""
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+
+
 def _cap(name: int, value: int) -> None:
     hard = resource.getrlimit(name)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -86,7 +93,6 @@ def _install(instructions: bytes) -> None:
 
 
 def _prctl(option: int, value: int, pointer: Any = None) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
     zero = ctypes.c_ulong(0)
-    if libc.prctl(option, ctypes.c_ulong(value), pointer or zero, zero, zero):
+    if _LIBC.prctl(option, ctypes.c_ulong(value), pointer or zero, zero, zero):
         raise OSError(ctypes.get_errno(), f"prctl {option} failed")

@@ -18,21 +18,15 @@ from inside.channel import Channel
 Request = dict[str, Any]
 
 
-def load(
-    source: str, prelude: str, name: str, prepared: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def load(source: str, prelude: str, name: str) -> dict[str, Any]:
     """Run a program's text as the module of this name and return its namespace.
-
-    Names that the prelude has left already may be given; it is not run again then.
 
     `random` always starts from the same seed, so that a reward does not depend on luck.
     """
     random.seed(0)
     module = types.ModuleType(name)
     sys.modules[name] = module
-    if prepared is not None:
-        module.__dict__.update(prepared)
-    elif prelude:
+    if prelude:
         exec(prelude, module.__dict__)
     exec(compile(source, "program.py", "exec"), module.__dict__)
     return module.__dict__
