@@ -20,6 +20,7 @@ from scgrpo.credit.aggregation import Aggregation
 from scgrpo.credit.credit import Credit
 from scgrpo.credit.distillation import DistillationLoss
 from scgrpo.credit.heads import PolicyHeads
+from scgrpo.credit.in_update import WeightInUpdate
 from scgrpo.credit.scoring import SCORED, Scorer
 from scgrpo.credit.student import StudentPass, StudentWeight
 from scgrpo.credit.trust import Trust
@@ -141,7 +142,8 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
         max_tokens=host.score_tokens,
         shares_prompts=host.share_prompts,
     )
-    return TokenWeight(host.method, host.world, scorer, weight)
+    kind = WeightInUpdate if host.method.weighs_in_update else TokenWeight
+    return kind(host.method, host.world, scorer, weight)
 
 
 def _distillation_loss(host: Host) -> DistillationLoss:
