@@ -234,6 +234,27 @@ def test_states_are_kept_of_active_tokens_alone_and_let_go():
     }
     step()
     assert not taught and not step.credit.use.taught
+    step.credit.attach(batch, context)
+    step(updates_once=False)
+    assert not taught
+    step = Step(PREVIOUS)
+    step()
+    step(1)
+    assert not step.credit.use.read and not step.credit.use.divergences
+
+
+def test_a_rollout_that_only_fills_a_micro_batch_is_not_read():
+    """As `Recut` empties it where another process has more to read."""
+    step = Step(FIXED)
+    batch, context = rollouts_of(TEXTS, REWARDS, 4)
+    attached = step.credit.attach(batch, replace(context, updates_once=True))
+    batch = padded_left(batch | attached.columns)
+    batch["completion_mask"][1] = 0
+    loss = step.credit.loss(batch, lambda: surrogate_of(step.model, batch), Update(0, 1))
+    taught = [row for row in range(8) if attached.prompts.ids[row] and row != 1]
+    tokens = sum(len(attached.step.rollouts.completion_ids[row]) for row in taught)
+    assert loss.logged["credit/active_tokens"] == tokens
+    assert list(step.credit.use.taught) == [1] and not batch["credit_active"][1].any()
 
 
 @pytest.mark.parametrize(
