@@ -221,7 +221,7 @@ def lines(name: str, found: dict[str, Measured]) -> Iterator[str]:
         cells = [
             *(name, method, f"{statistics.median(own.seconds):.2f}", f"{ratio:.2f}"),
             *(f"{tokens / 1000:.1f}", f"{tokens / statistics.median(trl.tokens):.2f}"),
-            *(f"{memory:.2f}", f"{memory / statistics.median(trl.memory):.2f}", *phases),
+            *(f"{memory:.2f}", f"{memory / max(statistics.median(trl.memory), 1e-9):.2f}", *phases),
             str(len(own.seconds)),
         ]
         yield f"| {' | '.join(cells)} |"

@@ -186,13 +186,16 @@ class Scorer:
         with evaluation_mode(self.teacher.wrapped()):
             for rows, (states,) in self._reading(readers, completions, seconds):
                 with timed(seconds, "teacher_pass"):
+                    parts = [one for some in states for one in some]
+                    both = zip(rows, states, strict=True)
+                    told = [completions[row] for row, some in both for _ in some]
+                    ids = torch.tensor([i for c in told for i in c], device=parts[0].device)
+                    logps = heads.logps(torch.cat(parts), ids, of_teacher=True)
+                    each = iter(logps.split([*map(len, told)]))
                     for row, some in zip(rows, states, strict=True):
-                        ids = torch.tensor([*completions[row]] * len(some), device=some[0].device)
-                        logps = heads.logps(torch.cat(some), ids, of_teacher=True)
-                        kept = torch.stack([one[asked[row]] for one in some])
-                        found[row] = Taught(
-                            logps.view(len(some), -1).mean(0), kept if self.divergence else None
-                        )
+                        logp_T = torch.stack([next(each) for _ in some]).mean(0)
+                        kept = [one[asked[row]] for one in some] if self.divergence else []
+                        found[row] = Taught(logp_T, torch.stack(kept) if kept else None)
         return [found[row] for row in range(len(requests))], seconds
 
     def _scores(
