@@ -115,7 +115,9 @@ class CatchingTrainer(TokenRatioTrainer):
 
     @cached_property
     def _updates_once(self) -> bool:
-        """Whether one update reads each rollout as a pass of our own would, before the next one."""
+        """Whether one update reads each rollout as a pass would, and the weight can wait for it."""
+        if not self.args.method.weighs_in_update:
+            return False
         per_step, per_batch = (
             getattr(self.args, name)
             for name in ("gradient_accumulation_steps", "steps_per_generation")
