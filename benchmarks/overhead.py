@@ -1,6 +1,7 @@
 """What a step of ours costs beside TRL's GRPO step, on the same rollouts in the same process.
 
-    python benchmarks/overhead.py [--device cuda] [--layers 16 --width 2048] [--quick] [--output F]
+    python benchmarks/overhead.py [--device cuda] [--layers 16 --width 2048] [--quick]
+        [--results results.json] [--output table.md]
 
 All trainers share one random Llama and one optimizer and get the same scripted rollouts; their
 steps alternate, so that a drift of the machine hits all. Ratios are medians over the rounds of a
@@ -13,9 +14,16 @@ usual        log-normal lengths, the longest three times the mean; 60 % of the g
              solved, 15 % unsolved, 25 % solved
 generation   the same, and transformers' generate up to the longest completion
 correction   the same, with the student pass that vLLM's correction has TRL make
+scaling      one group of four as in worst, a micro-batch for each, completions of growing length
+memory       the same with a vocabulary of 151,936 and little else: what the output heads hold
+
+With --results each scenario is written as soon as it is measured, and one that the file has with
+the same options is not measured again, so that an interrupted run goes on.
 """
 
 import argparse
+import gc
+import json
 import math
 import os
 import platform
@@ -24,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +48,22 @@ from scgrpo import SCGRPOConfig, SCGRPOTrainer
 from scgrpo.presets import load_preset
 from scgrpo.trainer.timing import peak_memory
 
-PRESETS = ("grpo", "sc-grpo", "sc-grpo-signed")
+PRESETS = (
+    *("grpo", "sc-grpo", "sc-grpo:previous"),
+    *("sc-grpo-signed", "sc-grpo-signed:previous", "sc-grpo-signed-ungated"),
+)
+"""After a colon the `threshold_scope`."""
 OTHERS = ("sc-grpo-mean4", "opsd", "opd", "grpo+fkl", "reinforce++")
 """Of the usual scenario alone."""
+FEW = ("grpo", "sc-grpo", "sc-grpo:previous")
+"""Where a round takes long."""
+TOKENS = {"scaling": (512, 2048, 8192), "memory": (512, 4096)}
+QUICK = {"scaling": (512, 2048), "memory": (512,)}
+ONE_GROUP = {"groups": 1, "group": 4, "micro_batches": 4}
+SPECIAL = {
+    "scaling": ONE_GROUP,
+    "memory": ONE_GROUP | {"vocabulary": 151936, "layers": 2, "width": 64},
+}
 PHASES = ("generate", "student_pass", "teacher_pass", "update")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
@@ -62,7 +83,9 @@ class Bench:
         if method == "TRL GRPO":
             kind, args = GRPOTrainer, self.arguments(GRPOConfig, rollouts)
         else:
-            fields = load_preset(method) | {"guide": "{reference}", "rollout_steps": 0}
+            preset, _, scope = method.partition(":")
+            fields = load_preset(preset) | {"guide": "{reference}", "rollout_steps": 0}
+            fields |= {"threshold_scope": scope} if scope else {}
             if fields.get("teacher") == "model":
                 fields["teacher_model"] = self.folder
                 fields["teacher_model_init_kwargs"] = {"dtype": self.options.dtype}
@@ -175,7 +198,7 @@ def step(
 def measure(
     bench: Bench, rollouts: Rollouts, methods: Sequence[str], seconds: float
 ) -> dict[str, Measured]:
-    """So many rounds after one to warm up, fewer where the seconds are over, two at least."""
+    """So many rounds after one to warm up, fewer where the seconds are over, one at least."""
     trainers = {method: bench.trainer(method, rollouts) for method in methods}
     bench.model.train()
     found = {method: Measured() for method in methods}
@@ -183,7 +206,7 @@ def measure(
     for place in range(bench.options.repeats + 1):
         for method, trainer in trainers.items():
             step(trainer, rollouts.rows, bench.options, found[method] if place else Measured())
-        if place > 1 and time.perf_counter() > end:
+        if place and time.perf_counter() > end:
             break
     return found
 
@@ -198,26 +221,78 @@ def lines(name: str, found: dict[str, Measured]) -> Iterator[str]:
         cells = [
             *(name, method, f"{statistics.median(own.seconds):.2f}", f"{ratio:.2f}"),
             *(f"{tokens / 1000:.1f}", f"{tokens / statistics.median(trl.tokens):.2f}"),
-            *(f"{memory:.2f}", f"{memory / statistics.median(trl.memory):.2f}", *phases),
+            *(f"{memory:.2f}", f"{memory / max(statistics.median(trl.memory), 1e-9):.2f}", *phases),
             str(len(own.seconds)),
         ]
         yield f"| {' | '.join(cells)} |"
 
 
-def head(options: argparse.Namespace, model: nn.Module) -> list[str]:
+def head(options: argparse.Namespace) -> list[str]:
     device = "no GPU" if options.device == "cpu" else torch.cuda.get_device_name()
-    size = sum(p.numel() for p in model.parameters()) / 1e6
     titles = ["scenario", "method", "step, s", "by TRL's", "tokens computed, thousands"]
     titles += ["by TRL's", "memory, GiB", "by TRL's", *(f"{p}, s" for p in PHASES), "rounds"]
     return [
         f"{platform.machine()}, {torch.get_num_threads()} threads, {device}, torch "
-        f"{torch.__version__}; {size:.0f} M parameters in {options.dtype}, vocabulary "
-        f"{options.vocabulary}; {options.groups} groups of {options.group} in "
-        f"{options.micro_batches} micro-batches.",
+        f"{torch.__version__}; weights in {options.dtype}.",
         "",
         f"| {' | '.join(titles)} |".replace("_", " "),
         "|---" * len(titles) + "|",
     ]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario, and what is measured in it."""
+
+    scenario: str
+    tokens: int
+    options: argparse.Namespace
+    methods: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Equal for what would be measured alike."""
+        names = ("device", "dtype", "layers", "width", "vocabulary", "groups", "group")
+        shape = {name: getattr(self.options, name) for name in (*names, "micro_batches")}
+        shape |= {"threads": torch.get_num_threads(), "methods": self.methods}
+        return f"{self.scenario}, {self.tokens} {json.dumps(shape)}"
+
+    def measured(self, seconds: float) -> dict[str, Measured]:
+        """Rounds of all methods, with a model made for them."""
+        with tempfile.TemporaryDirectory() as folder:
+            model, made = random_model(self.options), tokenizer(self.options.vocabulary)
+            if "opd" in self.methods:
+                model.save_pretrained(folder)
+                made.save_pretrained(folder)
+                model.config._name_or_path = folder
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+            bench = Bench(self.options, folder, model, made, optimizer)
+            kind = "worst" if self.scenario in SPECIAL else self.scenario
+            rollouts = script(kind, self.options, self.tokens)
+            found = measure(bench, rollouts, self.methods, seconds)
+        gc.collect()
+        return found
+
+    @property
+    def caption(self) -> str:
+        o = self.options
+        return (
+            f"{self.scenario}: {o.groups} groups of {o.group} in {o.micro_batches} micro-batches, "
+            f"{o.layers} layers of {o.width}, vocabulary {o.vocabulary}."
+        )
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    found = []
+    for scenario in options.scenarios:
+        lengths = options.tokens or (QUICK if options.quick else TOKENS).get(scenario, (64,))
+        for tokens in lengths:
+            own = argparse.Namespace(**vars(options) | SPECIAL.get(scenario, {}))
+            long = scenario in (*SPECIAL, "generation", "correction")
+            presets = [p for p in options.presets if not long or p in FEW or not options.quick]
+            others = options.others if scenario == "usual" else []
+            found.append(Case(scenario, tokens, own, ("TRL GRPO", *presets, *others)))
+    return found
 
 
 def parsed() -> argparse.Namespace:
@@ -227,49 +302,50 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--vocabulary", type=int, default=4096)
     parser.add_argument("--dtype", help="of the weights; float32, on a GPU bfloat16")
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64], help="mean of completions")
+    parser.add_argument("--tokens", type=int, nargs="+", help="mean of completions, else 64")
     parser.add_argument("--groups", type=int, default=20)
     parser.add_argument("--group", type=int, default=8, help="rollouts of a group")
     parser.add_argument("--micro-batches", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=math.inf, help="for all rounds in sum")
-    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS), choices=SCENARIOS)
+    every = (*SCENARIOS, *SPECIAL)
+    parser.add_argument("--scenarios", nargs="+", default=list(every), choices=every)
     parser.add_argument("--presets", nargs="+", default=list(PRESETS))
     parser.add_argument("--others", nargs="*", default=list(OTHERS), help="in usual alone")
-    parser.add_argument("--quick", action="store_true", help="worst and usual, 75 s of rounds")
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--quick", action="store_true", help="fewer methods, 480 s of rounds")
+    parser.add_argument("--results", type=Path, help="JSON; what it has is not measured again")
+    parser.add_argument("--output", type=Path, help="table")
     options = parser.parse_args()
     options.dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
     if options.quick:
-        options.scenarios, options.others = ["worst", "usual"], []
-        options.seconds = min(options.seconds, 75.0)
+        options.seconds = min(options.seconds, 480.0)
     return options
 
 
 def main() -> None:
     options = parsed()
-    cases = [(scenario, tokens) for scenario in options.scenarios for tokens in options.tokens]
-    with tempfile.TemporaryDirectory() as folder:
-        model = random_model(options)
-        made = tokenizer(options.vocabulary)
-        if options.others:
-            model.save_pretrained(folder)
-            made.save_pretrained(folder)
-            model.config._name_or_path = folder
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-        bench = Bench(options, folder, model, made, optimizer)
-        text = head(options, model)
-        print("\n".join(text), flush=True)
-        for scenario, tokens in cases:
-            methods = ["TRL GRPO", *options.presets]
-            methods += options.others if scenario == "usual" else []
-            rollouts = script(scenario, options, tokens)
-            found = measure(bench, rollouts, methods, options.seconds / len(cases))
-            rows = list(lines(f"{scenario}, {tokens}", found))
-            print("\n".join(rows), flush=True)
-            text += rows
+    kept: dict[str, Any] = {}
+    if options.results and options.results.exists():
+        kept = json.loads(options.results.read_text())
+    text = head(options)
+    print("\n".join(text), flush=True)
+    every = cases(options)
+    captions = [""]
+    for case in every:
+        if case.key not in kept:
+            found = case.measured(options.seconds / len(every))
+            kept[case.key] = {method: asdict(own) for method, own in found.items()}
+            if options.results:
+                options.results.write_text(json.dumps(kept, indent=1))
+        found = {method: Measured(**own) for method, own in kept[case.key].items()}
+        rows = list(lines(f"{case.scenario}, {case.tokens}", found))
+        print("\n".join(rows), flush=True)
+        text += rows
+        captions += [case.caption] if case.caption not in captions else []
+    print("\n".join(captions))
     if options.output:
-        options.output.write_text("\n".join(["# What a step costs beside TRL's", "", *text, ""]))
+        whole = ["# What a step costs beside TRL's", "", *text, *captions, ""]
+        options.output.write_text("\n".join(whole))
 
 
 if __name__ == "__main__":

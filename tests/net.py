@@ -64,6 +64,7 @@ sc-grpo,grpo+fkl | num_iterations: 2; gradient_checkpointing: true; teacher_max_
 sc-grpo,grpo+fkl | beta: 0.05; dynamic_sampling: true; teacher_weights: initial
 sc-grpo,grpo+fkl | teacher: model, teacher_model: FOLDER/teacher
 sc-grpo | threshold_scope: micro_batch; threshold_min: 1.0; teacher: demonstration
+sc-grpo | threshold_scope: previous, rollout_steps: 0; threshold_fixed: 0.2, rollout_steps: 0
 sc-grpo | weight: entropy; weight: FOLDER/own.py:surprise; weight: FOLDER/own.py:praised
 sc-grpo | weight: disagreement, references: 2, reference_set: any-partial; guide: "{reference} so"
 sc-grpo | steps_per_generation: 4; steps_per_generation: 1, threshold_scope: micro_batch

@@ -18,6 +18,8 @@ from scgrpo.rivals import WEIGHTS as RIVAL_WEIGHTS
 WEIGHTS = signals.WEIGHTS | RIVAL_WEIGHTS
 OF_THE_STUDENT = frozenset({"entropy", "logp", "advantage", "scale", "rollout"})
 """What a weight may ask for without a teacher."""
+PER_TOKEN = frozenset({"credit", "inverse", "signed", "signed*credit", "reversed", "rlrt"})
+"""Weights that need nothing of other tokens, once c is known."""
 
 
 def _option(default: Any, help: str) -> Any:
@@ -106,7 +108,10 @@ class Method:
         None, "A fixed c in nats instead of the percentile (an ablation of the paper)."
     )
     threshold_scope: str = _option(
-        "batch", "Tokens that share one c: batch (an optimizer step) or micro_batch (the paper)."
+        "batch",
+        "Tokens that share one c: batch (an optimizer step), micro_batch (the paper), or previous "
+        "(c, and lambda of trust='auc', are those of the step before, so that no pass of the "
+        "student is made where its update can be asked).",
     )
 
     divergence: str = _option(
@@ -204,6 +209,20 @@ class Method:
         return self.use == "weight" and signal in self.weight_function().signals
 
     @property
+    def weighs_in_update(self) -> bool:
+        """Whether a weight needs no more than the update's own forward and what is known before."""
+        if self.use != "weight" or self.teacher == "none" or self.weight not in PER_TOKEN:
+            return False
+        if self.weight_normalisation == "batch":
+            return False
+        return self.threshold_scope == "previous" or not self._needs_the_step
+
+    @property
+    def _needs_the_step(self) -> bool:
+        """Whether c or lambda is made of what is known of all tokens of a step."""
+        return self.trust == "auc" or (self.needs_divergence and self.threshold_fixed is None)
+
+    @property
     def contrasts(self) -> bool:
         """Whether a second teacher is shown a failed rollout."""
         return self.asks_for("contrast_kl") or self.asks_for("contrast_log_ratio")
@@ -228,6 +247,7 @@ class Method:
                 f"signed_min={bounds[0]} and signed_max={bounds[1]} clip weights with a sign, "
                 f"which weight={self.weight!r} is not; set weight='signed', or leave them out."
             )
+        self._check_previous()
         if self.asks_for("disagreement") and self.references < 2:
             raise ValueError(
                 f"weight={self.weight!r} compares several references, but references is "
@@ -245,4 +265,22 @@ class Method:
                 f"weight={self.weight!r} needs a verified and a failed rollout of the group, but "
                 f"reference_set={self.reference_set!r} reaches groups without; set it to 'partial' "
                 "or 'any-partial'."
+            )
+
+    def _check_previous(self) -> None:
+        if self.threshold_scope != "previous":
+            return
+        if not self.weighs_in_update:
+            raise ValueError(
+                f"threshold_scope='previous' weighs each token before all of its step are known, "
+                f"which weight={self.weight!r} with teacher={self.teacher!r} and "
+                f"weight_normalisation={self.weight_normalisation!r} cannot do; set weight to one "
+                f"of {', '.join(sorted(PER_TOKEN))} without weight_normalisation='batch', or "
+                "threshold_scope='batch'."
+            )
+        if not self._needs_the_step:
+            raise ValueError(
+                f"threshold_scope='previous' is about c and lambda of the step before, of which "
+                f"weight={self.weight!r} with trust={self.trust!r} and "
+                f"threshold_fixed={self.threshold_fixed} needs neither; leave threshold_scope out."
             )

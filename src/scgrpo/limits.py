@@ -10,8 +10,9 @@ from scgrpo.method.routing import REFERENCE_SETS, reaches_unsolved
 ADVANTAGES = ("group", "whitened", "gtpo", "gigpo", "none")
 TEACHERS = ("none", "self", "demonstration", "model")
 USES = ("none", "weight", "loss")
-SCOPES = ("batch", "micro_batch")
+SCOPES = ("batch", "micro_batch", "previous")
 PARTLY = ("partial", "any-partial")
+SOLVED = ("all-correct", "all")
 TEACHER_WEIGHTS = ("current", "initial")
 REDUCTIONS = ("mean", "max")
 DRAWS = ("shared", "independent")
@@ -154,6 +155,17 @@ RULES: tuple[tuple[Callable[[Any], bool], str], ...] = (
         lambda m: (m.trust == "scheduled") != (m.trust_steps is not None),
         "trust={trust!r} with trust_steps={trust_steps}: 'scheduled' needs the steps within which "
         "it falls to 0, and the others have none; set trust_steps, or leave it out.",
+    ),
+    (
+        lambda m: m.threshold_scope == "previous" and m.use != "weight",
+        "threshold_scope={threshold_scope!r} is about weights, which use={use!r} has none of; set "
+        "use='weight', or threshold_scope='batch'.",
+    ),
+    (
+        lambda m: m.threshold_scope == "previous" and m.reference_set in SOLVED,
+        "threshold_scope={threshold_scope!r} takes D from the update, which does not read the "
+        "solved groups of reference_set={reference_set!r}; set reference_set to 'partial+none', "
+        "'partial' or 'any-partial', or threshold_scope='batch'.",
     ),
     (
         lambda m: m.advantage not in ("whitened", "gigpo") and m.discount < 1,

@@ -75,6 +75,8 @@ class StepContext:
     """Number of the first of these groups within the optimizer step."""
     inspected: int = 0
     """So many rollouts, the first of all processes, whose likeliest tokens are wanted."""
+    updates_once: bool = False
+    """Whether one update reads each rollout as a pass of the student would, with these weights."""
 
     @property
     def local(self) -> slice:

@@ -14,6 +14,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
+from scgrpo.credit import heads as heads_module
 from scgrpo.credit.heads import PolicyHeads
 from scgrpo.teachers.policy import Policy
 
@@ -95,3 +96,38 @@ def test_each_model_has_its_own_head(name, kind):
     heads = PolicyHeads(student, teacher, TEMPERATURE, kind, beta)
     found = heads.divergence(states(teacher, TEACHER), states(student, STUDENT))
     torch.testing.assert_close(found.double(), expected, atol=5e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_logits_that_stand_at_once_are_bounded(monkeypatch, learns):
+    """Twice as many with a gradient, and a chunk of one token where even that is too large."""
+    model, seen = made("plain", 0), []
+    linear = heads_module.linear
+    monkeypatch.setattr(
+        heads_module, "linear", lambda x, w: seen.append(x[..., 0].numel()) or linear(x, w)
+    )
+    torch.manual_seed(1)
+    teacher, student = torch.randn(2, 9, 32)
+    heads, ids = PolicyHeads(model, model, TEMPERATURE), torch.arange(9)
+
+    def asked():
+        seen.clear()
+        with torch.set_grad_enabled(learns):
+            found = [heads.divergence(teacher, student)]
+        with torch.no_grad():
+            found += [heads.logps(student, ids, of_teacher=False)]
+            found += [*heads.statistics(student, ids), *heads.top_tokens(student)]
+            found += [heads.disagreement(torch.stack([teacher, student]))]
+        return found, list(seen)
+
+    whole, rows = asked()
+    assert set(rows) == {9, 18}
+    monkeypatch.setitem(heads_module._LOGITS, "cpu", 2 * SMALL["vocab_size"])
+    parts, rows = asked()
+    divergences = 2 * 3 if learns else 2 * 5  # chunks of four tokens, or of two, for both models
+    assert max(rows[:divergences]) == (4 if learns else 2) and max(rows[divergences:]) == 2
+    assert sum(rows) == 9 * 7
+    for found, expected in zip(parts, whole, strict=True):
+        torch.testing.assert_close(found, expected)
+    monkeypatch.setitem(heads_module._LOGITS, "cpu", 1)
+    assert max(asked()[1]) == 2  # one token, by each of two teachers

@@ -24,7 +24,7 @@ COLUMNS = (
 CASES = (
     *("grpo", "sc-grpo", "opd", "opsd", "grpo+fkl", "reinforce++", "sc-grpo-memory"),
     *("sc-grpo-mean4", "other-model", "initial", "inspected", "accumulated", "tied", "tied-loss"),
-    *("saved", "resumed"),
+    *("waits", "saved", "resumed"),
 )
 
 
@@ -88,6 +88,8 @@ def options_of(case: str, folder: Path) -> dict[str, Any]:
         "initial": {"teacher_weights": "initial"},
         "accumulated": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 12},
         "inspected": {"rollout_steps": 1},
+        # D of the second step is taken in the update, where one process has no teacher.
+        "waits": {"threshold_scope": "previous", "rollout_steps": 2},
         "tied": {"preset": "sc-grpo"},
         "tied-loss": {"preset": "grpo+fkl"},
         # A checkpoint after each step, the first of them in the middle of a generation batch.

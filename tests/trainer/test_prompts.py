@@ -7,6 +7,8 @@ from scgrpo.trainer import checks
 from tests.trainer.runs import config, trainer
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
+ROLES = ("system", "user")
+
 
 class Counting:
     """A tokenizer that counts its calls."""
@@ -42,6 +44,23 @@ def test_the_longest_are_among_them(row):
     data = Dataset.from_dict({"prompt": texts})
     with pytest.raises(ValueError, match=f"prompt of row {row} has 300 tokens.*context is 256"):
         checks.check_prompts(data, Counting(), 256, {})
+
+
+@pytest.mark.parametrize("content", [str, lambda text: [{"type": "text", "text": text}]])
+@pytest.mark.parametrize("reorders", [False, True])
+def test_the_longest_conversations_are_among_them(content, reorders):
+    """Of several messages, in a data set that has been put in another order."""
+    texts = [["be brief", "Qa"] for _ in range(300)]
+    texts[7], texts[8] = ["a" * 150, "b" * 150], ["c", "c" * 60]
+    said = [zip(ROLES, some, strict=True) for some in texts]
+    rows = [[{"role": role, "content": content(text)} for role, text in some] for some in said]
+    data = Dataset.from_dict({"prompt": rows})
+    if reorders:
+        data = data.select(range(299, -1, -1))
+    found = checks._characters(data.with_format("arrow")[:]["prompt"].combine_chunks())
+    per_text = 4 if content is not str else 0  # the parts' type
+    expected = [sum(map(len, some)) + len("systemuser") + 2 * per_text for some in texts]
+    assert found.tolist() == (expected[::-1] if reorders else expected)
 
 
 def test_no_limit_no_calls():

@@ -7,7 +7,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from scgrpo.cli.tables import print_table
-from scgrpo.config import Method
 from scgrpo.presets import PRESETS
 
 _CHOICES = ("advantage", "teacher", "use")
@@ -18,7 +17,7 @@ def show_presets(console: Console | None = None) -> None:
     table = Table(*("preset", *_CHOICES), Column("what it is", overflow="fold"), title="Presets")
     for name, preset in PRESETS.items():
         values = preset()
-        choices = [str(values.get(key, getattr(Method, key))) for key in _CHOICES]
+        choices = [str(values[key]) for key in _CHOICES]
         summary = (inspect.getdoc(preset) or "").partition("\n\n")[0].replace("\n", " ")
         table.add_row(f"[bold]{name}[/]", *choices, escape(summary))
     console = console or Console()

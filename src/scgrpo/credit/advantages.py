@@ -182,12 +182,8 @@ def diversity(
         method: scale of the pseudo-advantage, and which groups have it.
         threshold: from D of active tokens `(M_all)` to c.
     """
-    scored_B, sign_N = passes.scored_B, references.diversity_sign
-    if scored_B is None or sign_N is None:
-        return advantage, {}
-    if method.diversity_replaces == "zero":
-        sign_N = sign_N * ~group_advantage(step.total_NG).any(1)
-    if not bool(sign_N.any()):
+    scored_B, sign_N = passes.scored_B, diversity_signs(step, references, method)
+    if scored_B is None or not bool(sign_N.any()):
         return advantage, {}
     device = scored_B.device
     length_B = torch.tensor([r[0].written if r else 0 for r in references.shown], device=device)
@@ -206,6 +202,16 @@ def diversity(
     scores = score_NG[scored_NG & replaced_NG]
     logged = {"credit/diversity_std": scores.std().item() if scores.numel() > 1 else 0.0}
     return torch.where(replaced_B, diversity_B, advantage), logged
+
+
+def diversity_signs(step: StepContext, references: References, method: Method) -> Tensor:
+    """`(N)` the sign of each group's diversity advantage, 0 where it keeps what the reward says."""
+    sign_N = references.diversity_sign
+    if sign_N is None:
+        return torch.zeros(len(step.reward_NG))
+    if method.diversity_replaces == "always":
+        return sign_N
+    return sign_N * ~group_advantage(step.total_NG).any(1)
 
 
 def per_token(advantage: Tensor, like: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from scgrpo.credit.aggregation import Aggregation
 from scgrpo.credit.credit import Credit
 from scgrpo.credit.distillation import DistillationLoss
 from scgrpo.credit.heads import PolicyHeads
+from scgrpo.credit.in_update import WeightInUpdate
 from scgrpo.credit.scoring import SCORED, Scorer
 from scgrpo.credit.served import Served, ServedScorer
 from scgrpo.credit.student import StudentPass, StudentWeight
@@ -147,7 +148,8 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
     )
     if host.served is not None:
         scorer = ServedScorer(**vars(scorer), served=host.served)
-    return TokenWeight(host.method, host.world, scorer, weight)
+    kind = WeightInUpdate if host.method.weighs_in_update else TokenWeight
+    return kind(host.method, host.world, scorer, weight)
 
 
 def _distillation_loss(host: Host) -> DistillationLoss:

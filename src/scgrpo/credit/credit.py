@@ -16,6 +16,7 @@ Shapes: B rollouts of this process, N groups, G rollouts a group, M active token
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from torch import Tensor
 from scgrpo.config import Method
 from scgrpo.credit import metrics
 from scgrpo.credit.advantages import Estimator, diversity
+from scgrpo.credit.in_update import LATER
 from scgrpo.credit.trust import Trust, opinion_rows, outcomes
 from scgrpo.credit.use import Loss, Passes, Update, Use
 from scgrpo.credit.weight import carried
@@ -75,6 +77,8 @@ class Credit:
             step: the same batch as rollouts.
             memory: verified rollouts of earlier steps.
         """
+        if self.method.trust == "auc" and not self.trust.record.pairs:
+            step = replace(step, updates_once=False)  # lambda is not known yet
         advantage, logged = self.advantage(batch, step)
         library = self.teacher.library(step, memory)
         route_N = self.teacher.route(step, library)
@@ -105,13 +109,26 @@ class Credit:
             return {}, {}
         active_BT = passes.columns["credit_active"]
         group_B, outcome_B = (x.to(active_BT.device) for x in outcomes(step, self.method))
-        if "log_ratio" not in passes.columns:
-            return {"group_number": group_B, "outcome": outcome_B}, {}
-        rows = opinion_rows(group_B, outcome_B, passes.columns["log_ratio"], active_BT)
-        known = self.trust.see(rows, step.step)
-        if self.method.trust == "none":
-            return {}, known
-        return {"trust": torch.full_like(outcome_B, self.trust.value(step.step))}, known
+        in_update = LATER in passes.columns or "log_ratio" not in passes.columns
+        before = self.trust.value(step.step), bool(self.trust.record.pairs)
+        columns, known = {"group_number": group_B, "outcome": outcome_B}, {}
+        if not in_update:
+            rows = opinion_rows(group_B, outcome_B, passes.columns["log_ratio"], active_BT)
+            columns, known = {}, self.trust.see(rows, step.step)
+        if self.method.trust != "none":
+            uses_before = in_update or (self.method.threshold_scope == "previous" and before[1])
+            value = before[0] if uses_before else self.trust.value(step.step)
+            columns["trust"] = torch.full_like(outcome_B, value)
+        return columns, known
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that is remembered of earlier steps, in plain types."""
+        return self.trust.state_dict() | {"use": self.use.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, of an older version too."""
+        self.trust.load_state_dict(state)
+        self.use.load_state_dict(state.get("use", {}))
 
     def weigh(self, micro_batches: Sequence[Batch], per_step: int, position: int = 0) -> Weighed:
         """Per-token advantages, once the batch is cut into micro-batches.

@@ -7,23 +7,24 @@ output head.
 Shapes: B rollouts of a micro-batch, T tokens, M tokens that have a teacher, H hidden size.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import Aggregation
+from scgrpo.credit.forward import inside_forward, predicting
 from scgrpo.credit.reading import Seconds, timed
 from scgrpo.credit.scoring import Heads
 from scgrpo.credit.trust import opinion_rows
 from scgrpo.credit.use import Loss, NoUse, Passes, Update
 from scgrpo.method import warmed
 from scgrpo.rollouts import Batch, Metrics, StepContext, written_tokens
-from scgrpo.teachers.policy import Policy, captured_hidden_states, evaluation_mode
+from scgrpo.teachers.policy import Policy, evaluation_mode
 from scgrpo.teachers.teacher import References, ShownPrompts
 from scgrpo.world import World
 
@@ -65,13 +66,12 @@ class DistillationLoss(NoUse):
             teacher_MH = self._teacher_states(micro_batch)
 
         def divergence(student_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            predicting = student_hidden[:, -active_BT.shape[1] - 1 : -1]
-            student_MH = predicting[active_BT]
+            student_MH = predicting(student_hidden, active_BT)
             clipped, whole = self.heads.clipped_divergence(teacher_MH, student_MH)
             with torch.no_grad():
                 return clipped, whole, self._log_ratios(teacher_MH, student_MH, micro_batch)
 
-        with _inside_forward(self.student, divergence) as found:
+        with inside_forward(self.student, divergence) as found:
             loss = surrogate()
         clipped_M, whole_M, log_ratio_M = found[-1]
         clipped_BT = torch.zeros(active_BT.shape, device=clipped_M.device)
@@ -129,20 +129,3 @@ def _opinions(micro_batch: Batch, log_ratio_M: Tensor) -> Tensor | None:
     log_ratio_BT[active_BT] = log_ratio_M
     group_B, outcome_B = micro_batch["group_number"], micro_batch["outcome"]
     return opinion_rows(group_B, outcome_B, log_ratio_BT, active_BT)
-
-
-Found = TypeVar("Found")
-
-
-@contextmanager
-def _inside_forward(policy: Policy, compute: Callable[[Tensor], Found]) -> Iterator[list[Found]]:
-    """Collect what `compute` makes of the last hidden states of each forward of the policy."""
-    results: list[Found] = []
-    with captured_hidden_states(policy.backbone) as states:
-        handle = policy.module.register_forward_hook(
-            lambda *call: results.append(compute(states[-1]))
-        )
-        try:
-            yield results
-        finally:
-            handle.remove()

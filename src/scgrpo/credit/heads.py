@@ -29,6 +29,11 @@ from scgrpo.method import (
 from scgrpo.method.chunked import Head
 from scgrpo.method.divergence import summed
 
+_LOGITS = {"cpu": 2**22}
+"""Of float32 that stand at once, of which a divergence holds about seven times as many."""
+_LOGITS_ELSEWHERE = 2**27
+"""Where a chunk of few tokens would take as long as one of many."""
+
 
 @dataclass(frozen=True)
 class PolicyHeads:
@@ -102,6 +107,7 @@ class PolicyHeads:
                 beta=self.beta,
                 temperature=self.temperature,
                 reduce=reduce,
+                chunk_tokens=_chunk_tokens(self.student, student_hidden),
             )
 
     def _by_kernel(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
@@ -137,7 +143,9 @@ class PolicyHeads:
     def disagreement(self, teacher_hidden: Tensor) -> Tensor:
         """E_j KL(p_j || pbar) of teachers `(J, M, H)`, in nats, `(M)` float32."""
         with self._head(self.teacher, teacher_hidden) as head:
-            return chunked_disagreement(teacher_hidden, head, temperature=self.temperature)
+            return chunked_disagreement(
+                teacher_hidden, head, **self._chunks(self.teacher, teacher_hidden)
+            )
 
     def contrast(self, teacher_hidden: Tensor, other_hidden: Tensor) -> Tensor:
         """KL of two teachers of the same weights `(M, H)`, in nats, `(M)` float32."""
@@ -145,22 +153,27 @@ class PolicyHeads:
 
     def logps(self, hidden: Tensor, token_ids: Tensor, *, of_teacher: bool) -> Tensor:
         """Log-probability of the tokens, in nats, `(M)` float32."""
-        with self._head(self.teacher if of_teacher else self.student, hidden) as head:
-            return chunked_logps(hidden, head, token_ids, temperature=self.temperature)
+        model = self.teacher if of_teacher else self.student
+        with self._head(model, hidden) as head:
+            return chunked_logps(hidden, head, token_ids, **self._chunks(model, hidden))
 
     def statistics(
         self, hidden: Tensor, token_ids: Tensor, *, of_teacher: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of the tokens and entropy, in nats, `(M)` float32 each."""
-        with self._head(self.teacher if of_teacher else self.student, hidden) as head:
-            return chunked_statistics(hidden, head, token_ids, temperature=self.temperature)
+        model = self.teacher if of_teacher else self.student
+        with self._head(model, hidden) as head:
+            return chunked_statistics(hidden, head, token_ids, **self._chunks(model, hidden))
 
     def top_tokens(self, hidden: Tensor, *, of_teacher: bool = False) -> tuple[Tensor, Tensor]:
         """Probabilities and ids `(M, K)` of the likeliest next tokens of each row."""
         model: Any = self.teacher if of_teacher else self.student
         with self._head(model, hidden) as head:
             k = min(self.top_k, model.config.get_text_config().vocab_size)
-            return chunked_top_tokens(hidden, head, k, temperature=self.temperature)
+            return chunked_top_tokens(hidden, head, k, **self._chunks(model, hidden))
+
+    def _chunks(self, model: Any, hidden: Tensor) -> dict[str, Any]:
+        return {"temperature": self.temperature, "chunk_tokens": _chunk_tokens(model, hidden)}
 
     @contextmanager
     def _head(self, model: Any, hidden: Tensor) -> Iterator[Head]:
@@ -232,6 +245,15 @@ class WholeHead:
 
     def get_output_embeddings(self) -> "WholeHead":
         return self
+
+
+def _chunk_tokens(model: Any, hidden: Tensor) -> int:
+    """Tokens that are projected at a time, each onto the whole vocabulary."""
+    logits_of_token = model.config.get_text_config().vocab_size * hidden.shape[:-2].numel()
+    logits = _LOGITS.get(hidden.device.type, _LOGITS_ELSEWHERE)
+    if torch.is_grad_enabled():
+        logits *= 2  # since each chunk adds to the gradient of the whole head
+    return max(1, min(1024, logits // logits_of_token))
 
 
 def _is_sharded(model: Any) -> bool:

@@ -67,6 +67,16 @@ class Score:
     """Where it was asked for."""
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What the teachers' passes alone say of one completion."""
+
+    logp: Tensor
+    """`(T)` log-probability of the sampled tokens, over several teachers their mean, nats."""
+    states: Tensor | None
+    """`(R, A, H)` of each teacher at the A tokens that are asked for; None without D."""
+
+
 class Heads(Protocol):
     """What is needed of the output heads, applied to hidden states `(M, H)`."""
 
@@ -155,6 +165,38 @@ class Scorer:
                 with timed(seconds, "teacher_pass"):
                     scores |= zip(rows, scorer._scores(chosen, own, states[-1]), strict=True)
         return [scores[i] for i in range(len(requests))], seconds
+
+    @torch.no_grad()
+    def taught(
+        self, requests: Sequence[ScoreRequest], asked: Sequence[Tensor]
+    ) -> tuple[list[Taught], Seconds]:
+        """What is needed of the teachers where the student's states come later.
+
+        Args:
+            requests: as of `score`.
+            asked: `(T)` of each completion, the tokens of which D is wanted.
+
+        Returns:
+            One for each request, in the order of the requests, and the seconds of the pass.
+        """
+        seconds = {"teacher_pass": 0.0}
+        readers = [Reader("teacher_pass", self.teacher, [r.shown for r in requests])]
+        completions = [r.completion for r in requests]
+        heads, found = self.heads.gathered(), {}
+        with evaluation_mode(self.teacher.wrapped()):
+            for rows, (states,) in self._reading(readers, completions, seconds):
+                with timed(seconds, "teacher_pass"):
+                    parts = [one for some in states for one in some]
+                    both = zip(rows, states, strict=True)
+                    told = [completions[row] for row, some in both for _ in some]
+                    ids = torch.tensor([i for c in told for i in c], device=parts[0].device)
+                    logps = heads.logps(torch.cat(parts), ids, of_teacher=True)
+                    each = iter(logps.split([*map(len, told)]))
+                    for row, some in zip(rows, states, strict=True):
+                        logp_T = torch.stack([next(each) for _ in some]).mean(0)
+                        kept = [one[asked[row]] for one in some] if self.divergence else []
+                        found[row] = Taught(logp_T, torch.stack(kept) if kept else None)
+        return [found[row] for row in range(len(requests))], seconds
 
     def _scores(
         self,

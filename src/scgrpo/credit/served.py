@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scgrpo.credit.reading import Reader, Seconds, timed
-from scgrpo.credit.scoring import Score, Scorer, ScoreRequest
+from scgrpo.credit.scoring import Score, Scorer, ScoreRequest, Taught
 from scgrpo.teachers.policy import evaluation_mode
 
 
@@ -36,14 +36,7 @@ class ServedScorer(Scorer):
         """Opinions on each completion, see `Scorer.score`."""
         seconds = {"student_pass": 0.0, "teacher_pass": 0.0}
         device = next(self.student.module.parameters()).device
-        with timed(seconds, "teacher_pass"):
-            told = iter(
-                self.served(
-                    [prompt for r in requests for prompt in r.shown],
-                    [r.completion for r in requests for _ in r.shown],
-                )
-            )
-        taught = [[torch.tensor(next(told), device=device) for _ in r.shown] for r in requests]
+        told = self._told(requests, seconds)
         heads = self.heads.gathered()
         scores: dict[int, Score] = {}
         with evaluation_mode(self.student.wrapped()):
@@ -53,9 +46,29 @@ class ServedScorer(Scorer):
                 parts = logps.split([*map(len, ids)])
                 for row, states_TH, own_T in zip(rows, states, parts, strict=True):
                     request = replace(requests[row], inspect=False)
-                    known = [own_T, *taught[row]]
+                    known = [own_T, *told[row]]
                     scores[row] = self._score_one(request, states_TH, (), None, known)
         return [scores[i] for i in range(len(requests))], seconds
+
+    def taught(
+        self, requests: Sequence[ScoreRequest], asked: Sequence[Tensor]
+    ) -> tuple[list[Taught], Seconds]:
+        """The teachers' log-probs, see `Scorer.taught`; there are no states to keep."""
+        seconds = {"teacher_pass": 0.0}
+        told = self._told(requests, seconds)
+        return [Taught(torch.stack(logps).mean(0), None) for logps in told], seconds
+
+    def _told(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[list[Tensor]]:
+        """Log-probs `(T)` of each completion by each of its teachers."""
+        device = next(self.student.module.parameters()).device
+        with timed(seconds, "teacher_pass"):
+            told = iter(
+                self.served(
+                    [prompt for r in requests for prompt in r.shown],
+                    [r.completion for r in requests for _ in r.shown],
+                )
+            )
+        return [[torch.tensor(next(told), device=device) for _ in r.shown] for r in requests]
 
     def _student_states(
         self, requests: Sequence[ScoreRequest], seconds: Seconds

@@ -6,7 +6,7 @@ M_all on all.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -107,6 +107,14 @@ class Use(Protocol):
         """The loss of a micro-batch, of which `surrogate` makes TRL's part and its forward."""
         ...
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a later optimizer step is to know of those before, in plain types."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        ...
+
 
 class NoUse:
     """TRL's batch and loss as they are."""
@@ -134,3 +142,9 @@ class NoUse:
 
     def loss(self, micro_batch: Batch, surrogate: Callable[[], Tensor], update: Update) -> Loss:
         return Loss(surrogate())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass

@@ -19,6 +19,7 @@ from scgrpo.credit.windows import Windows
 from scgrpo.method import Weight, believed, credit_weight
 from scgrpo.rollouts import Batch, StepContext, written_tokens
 from scgrpo.teachers.teacher import References, ShownPrompts
+from scgrpo.world import World
 
 
 @dataclass(frozen=True)
@@ -38,22 +39,38 @@ class TokenWeight(Windows):
         self, batch: Batch, step: StepContext, references: References, prompts: ShownPrompts
     ) -> Passes:
         written_BT = written_tokens(batch)
-        device = written_BT.device
-        columns = {name: torch.zeros(written_BT.shape, device=device) for name in self.columns}
-        least = 2 if "disagreement" in columns else 1
+        requests = self.requests(written_BT, step, prompts)
+        return self.scored(requests, written_BT, step, references)
+
+    def requests(
+        self, written_BT: Tensor, step: StepContext, prompts: ShownPrompts
+    ) -> dict[int, ScoreRequest]:
+        """What is to be read, by row."""
+        least = 2 if "disagreement" in self.columns else 1
         contrasts = prompts.contrast if self.scorer.signals & {*CONTRASTS} else None
-        requests = {
+        return {
             row: _request(step, row, shown, contrasts[row][0] if contrasts else None)
             for row, shown in enumerate(prompts.ids)
             if len(shown) >= least
             and bool(written_BT[row].any())
             and (contrasts is None or contrasts[row])
         }
+
+    def scored(
+        self,
+        requests: Mapping[int, ScoreRequest],
+        written_BT: Tensor,
+        step: StepContext,
+        references: References,
+    ) -> Passes:
+        """The passes of student and teacher over some rollouts."""
+        device = written_BT.device
+        columns = {name: torch.zeros(written_BT.shape, device=device) for name in self.columns}
         scores, seconds = self.scorer.score(list(requests.values()))
         for row, score in zip(requests, scores, strict=True):
             found = dict(score.signals)
             if score.kl is not None:
-                found["kl"] = _REDUCE[self.method.reference_reduction](score.kl)
+                found["kl"] = self.reduced(score.kl)
             for name, values_BT in columns.items():
                 written_T = written_BT[row, : len(found[name])]
                 values_BT[row, : len(found[name])] = found[name].where(written_T, 0.0)
@@ -65,11 +82,15 @@ class TokenWeight(Windows):
         columns["reference"] = torch.where(scored_B, references.numbers.to(device), -1)
         return Passes(columns, scored_B, _inspections(requests, scores), seconds)
 
-    def signals(self, window: Sequence[Batch]) -> Signals:
+    def reduced(self, kl_RT: Tensor) -> Tensor:
+        """D `(T)` over all teachers."""
+        return _REDUCE[self.method.reference_reduction](kl_RT)
+
+    def signals(self, window: Sequence[Batch], world: World | None = None) -> Signals:
         asked = self.weight_function.signals
         names = [name for name in self.columns if name in ("kl", "log_ratio", *asked)]
         lots = LOTS if "shuffle" in asked else ()
-        return self.gathered(window, [*names, *lots], self.weight_function)
+        return self.gathered(window, [*names, *lots], self.weight_function, world)
 
     def weight(self, signals: Signals, c: Tensor | None) -> Tensor:
         values, method = signals.values, self.method

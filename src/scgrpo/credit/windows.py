@@ -41,13 +41,27 @@ class Windows(NoUse):
         everywhere = torch.ones_like(values, dtype=torch.bool)
         return threshold(values, everywhere, method.threshold_percentile, method.threshold_min)
 
-    def gathered(self, window: Sequence[Batch], names: Sequence[str], weight: Weight) -> Signals:
-        """Columns of the active tokens of all processes, and what else the weight asks for."""
+    def gathered(
+        self,
+        window: Sequence[Batch],
+        names: Sequence[str],
+        weight: Weight,
+        world: World | None = None,
+    ) -> Signals:
+        """Columns of the active tokens of all processes, and what else the weight asks for.
+
+        Args:
+            window: micro-batches.
+            names: of the columns.
+            weight: whose signals are wanted.
+            world: the processes, by default those that share a threshold.
+        """
         own = {name: active(window, name) for name in names}
         tokens_B = torch.cat([m["credit_active"].sum(1) for m in window])
         rows = torch.arange(len(tokens_B), device=tokens_B.device)
         sequence_M = rows.repeat_interleave(tokens_B)
-        world = self.world if self.method.threshold_scope == "batch" else OneProcess()
+        alone = self.method.threshold_scope == "micro_batch"
+        world = world or (OneProcess() if alone else self.world)
         vectors = UnevenVectors(world, len(sequence_M))
         if "advantage" in weight.signals:
             own["advantage"] = _active_advantages(window)

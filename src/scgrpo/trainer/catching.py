@@ -114,6 +114,18 @@ class CatchingTrainer(TokenRatioTrainer):
         return wanted and (misaligned or corrects)
 
     @cached_property
+    def _updates_once(self) -> bool:
+        """Whether one update reads each rollout as a pass would, and the weight can wait for it."""
+        if not self.args.method.weighs_in_update:
+            return False
+        per_step, per_batch = (
+            getattr(self.args, name)
+            for name in ("gradient_accumulation_steps", "steps_per_generation")
+        )
+        is_alone = self.num_iterations == 1 and per_step % per_batch == 0
+        return is_alone and self.importance_sampling_level == "token" and self._is_ours
+
+    @cached_property
     def _is_ours(self) -> bool:
         """Whether the states of TRL's pass are those that a pass of our own would give."""
         model = self.accelerator.unwrap_model(self.model)

@@ -1,10 +1,13 @@
 """What a user may get wrong, found before any compute is spent."""
 
-import heapq
 import math
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl.data_utils import is_conversational
 
@@ -170,10 +173,10 @@ def check_prompts(
         )
     if context is None:
         return
-    prompts = dataset["prompt"]
-    sizes = [_characters(prompt) for prompt in prompts]
-    for row in heapq.nlargest(LONGEST, range(len(sizes)), key=sizes.__getitem__):
-        prompt = prompts[row]
+    table = dataset.select_columns("prompt").with_format("arrow")[:]
+    sizes = _characters(table["prompt"].combine_chunks())
+    for row in np.argsort(-sizes, kind="stable")[:LONGEST].tolist():
+        prompt = dataset[row]["prompt"]
         if conversational:
             rendered = tokenizer.apply_chat_template(
                 prompt, add_generation_prompt=True, tokenize=True, return_dict=True, **template
@@ -183,8 +186,17 @@ def check_prompts(
         check_length(len(rendered["input_ids"]), context, f"row {row}")
 
 
-def _characters(prompt: Any) -> int:
-    return len(prompt) if isinstance(prompt, str) else len(str(prompt))
+def _characters(texts: pa.Array) -> NDArray[np.int64]:
+    """Characters of each entry, in all texts that it holds."""
+    sizes = np.zeros(len(texts), dtype=np.int64)
+    if pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type):
+        return pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False).astype(int)
+    if pa.types.is_struct(texts.type):
+        return sum((_characters(field) for field in texts.flatten()), sizes)
+    if pa.types.is_list(texts.type) or pa.types.is_large_list(texts.type):
+        own = pc.list_parent_indices(texts).to_numpy(zero_copy_only=False)
+        np.add.at(sizes, own, _characters(pc.list_flatten(texts)))
+    return sizes
 
 
 def check_length(length: int, context: int, place: str) -> None:

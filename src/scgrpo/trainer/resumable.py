@@ -11,7 +11,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import TrainOutput
 from trl import GRPOTrainer
 
-from scgrpo.credit.trust import Trust
+from scgrpo.credit.credit import Credit
 from scgrpo.teachers.memory import TrajectoryMemory
 from scgrpo.trainer.checkpoint import (
     GenerationState,
@@ -30,8 +30,8 @@ class ResumableTrainer(GRPOTrainer):
 
     _memory: TrajectoryMemory | None = None
     """Verified rollouts of earlier steps."""
-    _trust: Trust
-    """What the teacher was worth of late."""
+    _credit: Credit
+    """With what it remembers of earlier steps."""
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
@@ -103,7 +103,7 @@ class ResumableTrainer(GRPOTrainer):
             self._step,
             self._buffered_inputs if between else None,
             self._memory,
-            self._trust.state_dict(),
+            self._credit.state_dict(),
         )
         save_generation_state(state, Path(output_dir), self.accelerator.process_index)
 
@@ -117,7 +117,7 @@ class ResumableTrainer(GRPOTrainer):
             self._step, self._buffered_inputs = state.micro_step, state.buffer
             self._memory = state.memory
             if state.trust:
-                self._trust.load_state_dict(state.trust)
+                self._credit.load_state_dict(state.trust)
 
     def _load_best_model(self) -> None:
         best = Path(self.state.best_model_checkpoint)

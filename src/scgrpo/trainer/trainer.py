@@ -225,6 +225,7 @@ class SCGRPOTrainer(PublishingTrainer):
             self.state.global_step,
             first_group=batch_of_step * len(reward_NG),
             inspected=self.inspected_rollouts if self._wants_records else 0,
+            updates_once=not self._wants_records and self._updates_once,
         )
 
     # --- time and metrics ---
