@@ -166,9 +166,3 @@ def test_a_loss_term_is_the_dense_divergence_and_teaches_the_student():
     assert any(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
     tokens = sum(len(step.rollouts.completion_ids[row]) for row in range(4))
     assert loss.logged["distill/tokens"] == tokens and "teacher_pass" in loss.seconds
-
-
-def test_a_batch_without_credit_has_the_surrogate_alone():
-    credit = build_credit(host_of(Method(use="loss", reference_set="partial")))
-    loss = credit.loss({}, lambda: torch.tensor(3.0), Update(0, 1))
-    assert loss.value.item() == 3.0 and loss.logged == {} and loss.seconds == {}

@@ -90,7 +90,7 @@ TEXTS = ["1+2=3", "4", "5+5=1;", "7", "1", "22", "1+1", "9=9"]
 REWARDS = [1.0, 0, 1, 0, 0, 1, 1, 0]
 
 
-def attached(engine=None, weight="signed", world=None, **more):
+def attached(engine=None, weight="signed", world=None, in_update=False, **more):
     world = world or OneProcess()
     method = Method(**SIGNED | {"weight": weight})
     model = tiny_model().eval()
@@ -98,7 +98,8 @@ def attached(engine=None, weight="signed", world=None, **more):
     host = host_of(method, world, model, served=served, **more)
     credit = build_credit(host)
     assert isinstance(credit.use.scorer, ServedScorer) == (engine is not None)
-    return credit.attach(*rollouts_of(TEXTS, REWARDS, 4, world)), served
+    batch, step = rollouts_of(TEXTS, REWARDS, 4, world)
+    return credit.attach(batch, replace(step, updates_once=in_update)), served
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,15 @@ def test_opinions_are_those_of_the_trainers_own_pass(engine, weight, sampling_pa
         for prompt in prompts
     }
     assert sequences and sequences <= {tuple(ids) for ids in served.engine.asked}
+
+
+def test_the_engine_is_asked_where_the_update_does_the_rest_too(sampling_parameters):
+    own, _ = attached(in_update=True)
+    other, served = attached(FakeEngine, in_update=True)
+    known = other.passes.columns["teacher_logp"]
+    torch.testing.assert_close(known, own.passes.columns["teacher_logp"], atol=1e-4, rtol=1e-4)
+    assert known.abs().max() > 0.01 and not other.passes.columns["log_ratio"].any()
+    assert served.engine.asked and other.passes.seconds["student_pass"] == 0
 
 
 def test_one_process_asks_the_server_for_all():
