@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
+from scgrpo.embedded.loading import load_policy
 from scgrpo.embedded.lookup import corpus as lookup
 from scgrpo.embedded.lookup import tokenizer as lookup_tokenizer
 from scgrpo.embedded.request import BaseRequest
@@ -119,6 +120,7 @@ def build_base(
     seed: int = BaseRequest.seed,
     width: int = BaseRequest.width,
     layers: int = BaseRequest.layers,
+    start: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train a base from scratch; the same arguments on the same machine give the same weights.
@@ -132,10 +134,14 @@ def build_base(
         seed: seed of weights and corpus.
         width: hidden size.
         layers: number of layers.
+        start: base to go on from, of the same shape and vocabulary; new weights by default.
         progress: told about every step.
 
     Returns:
         The folder, as `from_pretrained` reads it.
+
+    Raises:
+        ConfigError: for a start of another shape or vocabulary.
     """
     subject = SUBJECTS[task]
     options, corpus = options or subject.options(), corpus or subject.corpus()
@@ -143,10 +149,11 @@ def build_base(
     set_seed(seed)
     tokenizer = subject.build_tokenizer()
     model = _new_model(tokenizer, width, layers)
+    if start is not None:
+        model.load_state_dict(_start(start, tokenizer, width, layers))
     rng, started = random.Random(seed), time.monotonic()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    rate = LEARNING_RATE if start is None else LEARNING_RATE / 3
+    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     plain = replace(options, **subject.plain)
 
@@ -169,6 +176,7 @@ def build_base(
     shape = {"width": width, "layers": layers}
     made = {
         **shape,
+        **({} if start is None else {"start": start}),
         "steps": steps,
         "seed": seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
@@ -194,6 +202,19 @@ def _new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Q
         bos_token_id=None,
     )
     return Qwen3ForCausalLM(config)
+
+
+def _start(
+    name: str, tokenizer: PreTrainedTokenizerBase, width: int, layers: int
+) -> dict[str, Tensor]:
+    model, own = load_policy(name)
+    shape = (model.config.hidden_size, model.config.num_hidden_layers)
+    if shape != (width, layers) or own.get_vocab() != tokenizer.get_vocab():
+        raise ConfigError(
+            f"--start is {name!r}, of width {shape[0]} and {shape[1]} layers; it must have the width "
+            f"{width}, {layers} layers and the vocabulary of the task, or be left out."
+        )
+    return dict(model.state_dict())
 
 
 def _rate(step: int, steps: int) -> float:

@@ -3,7 +3,7 @@
 Shapes: M tokens of a batch that the model wrote, rollout by rollout.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +37,8 @@ class TokenFacts:
     """KL(verified teacher || failed teacher), nats; NaN where one of them is missing."""
     seed: int = 0
     """Of what a weighting draws."""
+    pieces: Sequence[str] = ()
+    """Text of each token, for weightings that know the task."""
 
     def __len__(self) -> int:
         return len(self.rollout)
