@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "benchmarks" / "results" / "headroom.json"
 PAGE, FIGURE = ROOT / "docs" / "headroom.md", ROOT / "docs" / "headroom.png"
 MACHINE = "x86_64, one thread beside other work, no GPU, torch 2.13.0"
-STEPS, WIDTH = 300, 96
+STEPS = 150
 METHODS = (
     *("credit", "credit-failed", "shuffled", "inverse", "entropy"),
     *("signed", "signed*credit", "reversed"),
@@ -67,13 +67,12 @@ class Setting:
 LONG = {"steps": 8, "largest": 9}
 GRID = {
     "words-4": Setting({}, start=None),
-    "sums-8": Setting(LONG | {"wording": "sums"}, 0.1),
-    "plain-8": Setting(LONG | {"routine": 0.0}, 0.1),
-    "digits-4": Setting({"wording": "digits"}),
     "sums-4": Setting({"wording": "sums"}),
+    "plain-8": Setting(LONG | {"routine": 0.0}, 0.1),
+    "sums-8": Setting(LONG | {"wording": "sums"}, 0.1),
+    "digits-4": Setting({"wording": "digits"}),
     "plain-12": Setting({"steps": 12, "largest": 9, "routine": 0.0}, 0.06),
     "digits-8": Setting(LONG | {"wording": "digits"}, 0.1),
-    "sums-4-75": Setting({"wording": "sums", "routine": 0.75}),
 }
 """By name: wording, and the most additions."""
 
