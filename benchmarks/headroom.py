@@ -9,9 +9,7 @@ added to. `runs/headroom/NAME/probe.json` has everything that was found of a set
 """
 
 import argparse
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -24,7 +22,6 @@ from torch import Tensor
 
 from scgrpo.embedded.base_model import build_base
 from scgrpo.embedded.synthetic.corpus import CorpusOptions
-from scgrpo.files import write_atomically
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.run import Progress, Told, probe
 from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts
