@@ -4,8 +4,8 @@
     python benchmarks/headroom.py --only sums-8 --batches 96
     python benchmarks/headroom.py --report             # table and figure of what is there
 
-Given again, the command goes on where it stopped: a base that is there is kept, batches of a probe are
-added to. `runs/headroom/NAME/probe.json` has everything that was found of a setting.
+Given again, the command goes on where it stopped: a base that is there is kept, batches of a probe
+are added to. `runs/headroom/NAME/probe.json` has everything that was found of a setting.
 """
 
 import argparse

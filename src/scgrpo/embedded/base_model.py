@@ -211,8 +211,8 @@ def _start(
     shape = (model.config.hidden_size, model.config.num_hidden_layers)
     if shape != (width, layers) or own.get_vocab() != tokenizer.get_vocab():
         raise ConfigError(
-            f"--start is {name!r}, of width {shape[0]} and {shape[1]} layers; it must have the width "
-            f"{width}, {layers} layers and the vocabulary of the task, or be left out."
+            f"--start is {name!r}, of width {shape[0]} and {shape[1]} layers; it must have the "
+            f"width {width}, {layers} layers and the vocabulary of the task, or be left out."
         )
     return dict(model.state_dict())
 

@@ -2,7 +2,8 @@
 
 A solution of 7+12+18 is `then so 12+18=30; well now 7+30=37; `. Each step takes two of the
 numbers that are left and puts back their sum. Wording may also be written with the symbols of the
-steps, `7302; 12+18=30; ` (digits) or `4+19; 12+18=30; ` (sums): numbers that are none of the problem's.
+steps, `7302; 12+18=30; ` (digits) or `4+19; 12+18=30; ` (sums), whose numbers
+are none of the problem's.
 """
 
 import random
