@@ -1,8 +1,7 @@
 """Where could a token weight win at all? The grid of docs/headroom.md: bases, probes, map.
 
-    python benchmarks/headroom.py                      # what is missing, in the order of the grid
-    python benchmarks/headroom.py --only sums-8 --batches 96
-    python benchmarks/headroom.py --report             # table and figure of what is there
+    python -m benchmarks.headroom                      # what is missing, in the order of the grid
+    python -m benchmarks.headroom --only sums-8 --batches 96
 
 Given again, the command goes on where it stopped: a base that is there is kept, batches of a probe
 are added to. `runs/headroom/NAME/probe.json` has everything that was found of a setting.
@@ -27,10 +26,6 @@ from scgrpo.probe.run import Progress, Told, probe
 from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts
 from scgrpo.tasks.synthetic import SyntheticOptions
 
-ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "benchmarks" / "results" / "headroom.json"
-PAGE, FIGURE = ROOT / "docs" / "headroom.md", ROOT / "docs" / "headroom.png"
-MACHINE = "x86_64, one thread beside other work, no GPU, torch 2.13.0"
 STEPS = 150
 METHODS = (
     *("credit", "credit-failed", "shuffled", "inverse", "entropy"),
