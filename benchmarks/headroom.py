@@ -26,7 +26,6 @@ from scgrpo.probe.run import Progress, Told, probe
 from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts
 from scgrpo.tasks.synthetic import SyntheticOptions
 
-STEPS = 150
 METHODS = (
     *("credit", "credit-failed", "shuffled", "inverse", "entropy"),
     *("signed", "signed*credit", "reversed"),
@@ -42,6 +41,8 @@ class Setting:
     task: dict[str, Any]
     errors: float = 0.25
     """Chance of a wrong step in the corpus."""
+    steps: int = 200
+    """Of the training of its base."""
     start: str | None = "tiny"
     """None: the shipped base itself."""
     corpus: CorpusOptions = field(init=False)
@@ -59,12 +60,12 @@ class Setting:
 LONG = {"steps": 8, "largest": 9}
 GRID = {
     "words-4": Setting({}, start=None),
-    "sums-4": Setting({"wording": "sums"}),
     "plain-8": Setting(LONG | {"routine": 0.0}, 0.1),
-    "sums-8": Setting(LONG | {"wording": "sums"}, 0.1),
     "digits-4": Setting({"wording": "digits"}),
     "plain-12": Setting({"steps": 12, "largest": 9, "routine": 0.0}, 0.06),
-    "digits-8": Setting(LONG | {"wording": "digits"}, 0.1),
+    "digits-8": Setting(LONG | {"wording": "digits"}, 0.1, 400),
+    "sums-4": Setting({"wording": "sums"}, steps=600),
+    "sums-8": Setting(LONG | {"wording": "sums"}, 0.1, 600),
 }
 """By name: wording, and the most additions."""
 
@@ -129,7 +130,7 @@ def run(name: str, folder: Path, batches: int) -> Path:
         if not (base / "recipe.json").exists():
             print(f"{name}: base", flush=True)
             options = SyntheticOptions(**setting.task)
-            build_base(base, options, setting.corpus, steps=STEPS, start=setting.start)
+            build_base(base, options, setting.corpus, steps=setting.steps, start=setting.start)
     request = ProbeRequest(
         model=model,
         task="synthetic",

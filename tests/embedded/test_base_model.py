@@ -63,13 +63,13 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path):
 
 
 def test_a_base_goes_on_from_another(tmp_path):
-    """The first step is at a hundredth of 1e-3, so that AdamW moves no weight by more than 1e-5."""
+    """The first step is at a twentieth of 1.5e-3, so that AdamW moves no weight by more than that."""
     folder = build_base(tmp_path / "on", steps=1, start="tiny")
     first, second = (
         AutoModelForCausalLM.from_pretrained(f).state_dict() for f in (SHIPPED["tiny"], folder)
     )
     moved = max(float((first[name] - second[name]).abs().max()) for name in first)
-    assert 1e-6 < moved < 1.1e-5
+    assert 1e-6 < moved < 8e-5
     assert json.loads((folder / "recipe.json").read_text())["training"]["start"] == "tiny"
 
 

@@ -32,6 +32,8 @@ POOL = 8
 """Batches drawn at a time and sorted by length, so that little is padded."""
 
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 100
+STARTED_RATE, STARTED_WARMUP = 1.5e-3, 20
+"""Of a base that goes on from another, which can add already: it sees no clean part."""
 IGNORED = -100
 
 Conversation = tuple[list[dict[str, str]], Sequence[str]]
@@ -152,9 +154,11 @@ def build_base(
     if start is not None:
         model.load_state_dict(_start(start, tokenizer, width, layers))
     rng, started = random.Random(seed), time.monotonic()
-    rate = LEARNING_RATE if start is None else LEARNING_RATE / 3
+    rate, warmup, clean_share = LEARNING_RATE, WARMUP_STEPS, CLEAN_SHARE
+    if start is not None:
+        rate, warmup, clean_share = STARTED_RATE, STARTED_WARMUP, 0.0
     optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, warmup))
     plain = replace(options, **subject.plain)
 
     def clean_conversation() -> Conversation:
@@ -163,7 +167,7 @@ def build_base(
     clean = _batches(tokenizer, rng, clean_conversation)
     noisy = _batches(tokenizer, rng, lambda: subject.draw(rng, options, corpus))
     for step in range(steps):
-        loss = _loss(model, *next(clean if step < CLEAN_SHARE * steps else noisy))
+        loss = _loss(model, *next(clean if step < clean_share * steps else noisy))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -217,10 +221,11 @@ def _start(
     return dict(model.state_dict())
 
 
-def _rate(step: int, steps: int) -> float:
+def _rate(step: int, steps: int, warmup: int) -> float:
     """Linear warm-up, then a cosine down to a twentieth."""
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    return warmup * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
+    return min(1.0, (step + 1) / warmup) * (
+        0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2
+    )
 
 
 def _batches(

@@ -25,7 +25,7 @@ class BaseRequest:
     layers: int = field(default=3, metadata=_told("Number of layers.", least=1))
     start: str | None = field(
         default=None,
-        metadata=_told("Base to go on from, as `tiny`, at a third of the rate."),
+        metadata=_told("Base to go on from, as `tiny`, at half the rate."),
     )
     task_options: dict[str, Any] = field(
         default_factory=dict, metadata=_told("Dials of the task, as YAML: '{routine: 0.7}'.")
