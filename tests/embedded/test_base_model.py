@@ -63,7 +63,7 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path):
 
 
 def test_a_base_goes_on_from_another(tmp_path):
-    """The first step is at a twentieth of 1.5e-3, so that AdamW moves no weight by more than that."""
+    """The first step is at 1.5e-3 / 20, so that AdamW moves no weight by more than that."""
     folder = build_base(tmp_path / "on", steps=1, start="tiny")
     first, second = (
         AutoModelForCausalLM.from_pretrained(f).state_dict() for f in (SHIPPED["tiny"], folder)

@@ -223,9 +223,8 @@ def _start(
 
 def _rate(step: int, steps: int, warmup: int) -> float:
     """Linear warm-up, then a cosine down to a twentieth."""
-    return min(1.0, (step + 1) / warmup) * (
-        0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2
-    )
+    risen = min(1.0, (step + 1) / warmup)
+    return risen * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
 def _batches(
