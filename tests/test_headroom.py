@@ -1,9 +1,12 @@
-"""The oracles of benchmarks/headroom.py, token by token, by hand."""
+"""The oracles of benchmarks/headroom.py and the figures of its report, by hand."""
 
+import math
 import re
 
 import pytest
 from benchmarks.headroom import of_rollout
+from benchmarks.headroom_report import points, rank_correlation, steps_to
+from benchmarks.prediction import EARLY, STEPS
 
 RIGHT = "7302; 12+18=30; 4+5; 7+30=37; <|end|>"
 WRONG = "7302; 12+18=31; 4+5; 7+31=37; <|end|>"
@@ -29,3 +32,36 @@ def test_oracle(text, kind, kept):
     weights = of_rollout(pieces, **kind)
     shown = (p if w else "." * len(p) for p, w in zip(pieces, weights, strict=True))
     assert "".join(shown) == kept
+
+
+def test_steps_to_a_goal_lie_on_the_line_between_two_evaluations():
+    curve = {"0": [0.2, 0.4], "40": [0.4, 0.6], "160": [0.8, 0.8]}
+    assert steps_to(curve, 0.3) == 0
+    assert steps_to(curve, 0.4) == pytest.approx(20)
+    assert steps_to(curve, 0.65) == pytest.approx(40 + 120 * 0.15 / 0.3)
+    assert math.isnan(steps_to(curve, 0.9))
+
+
+def test_rank_correlation_by_hand():
+    """Ranks 1 2 3 4 against 1 3 2 4: 1 - 6 * 2 / (4 * 15)."""
+    rho, low, high = rank_correlation([0.1, 0.2, 3.0, 9.0], [-1.0, 5.0, 0.0, 6.0])
+    assert rho == pytest.approx(0.8) and low <= rho <= high
+    assert rank_correlation([1, 2, 2, 3], [1, 2, 2, 3])[0] == pytest.approx(1)
+
+
+def test_points_compare_the_seeds_that_both_have():
+    """Difference to uniform weights of seed 1 alone: 0.6 - 0.5 early, 0.5 - 0.7 at the end."""
+
+    def run(*values):
+        steps = ("0", str(EARLY), str(STEPS))
+        return {"curve": dict(zip(steps, ([v, v] for v in values), strict=True)), "along": {}}
+
+    runs = {
+        "uniform": {"0": run(0.1, 0.9, 0.9), "1": run(0.3, 0.5, 0.7)},
+        "signed": {"1": run(0.3, 0.6, 0.5)},
+    }
+    grid = {"words-4": {"adam": {"signed": {"k": {"value": 1.4}}}}}
+    signed = points(grid, {"words-4": runs})[1]
+    assert (signed["k"], signed["seeds"]) == (1.4, 1)
+    assert signed["early"] == pytest.approx(0.1) and signed["final"] == pytest.approx(-0.2)
+    assert signed["steps"] == [pytest.approx(EARLY * 0.2 / 0.3)]
