@@ -9,6 +9,7 @@ are added to. `runs/headroom/NAME/probe.json` has everything that was found of a
 
 import argparse
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -23,6 +24,7 @@ from scgrpo.embedded.base_model import build_base
 from scgrpo.embedded.synthetic.corpus import CorpusOptions
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.run import Progress, Told, probe
+from scgrpo.probe.store import Store
 from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts
 from scgrpo.tasks.synthetic import SyntheticOptions
 
@@ -115,6 +117,60 @@ def of_rollout(
         weights.append(float(weight))
     return weights
 
+
+SUSPICIONS: dict[str, Callable[[Mapping[str, NDArray[Any]]], NDArray[Any]]] = {
+    "-d, verified reference": lambda a: -a["log_ratio_verified"],
+    "-d, failed reference": lambda a: -a["log_ratio_failed"],
+    "D": lambda a: a["kl_verified"],
+    "surprise": lambda a: -a["logp"],
+    "entropy": lambda a: a["entropy"],
+}
+"""By which the token to blame in a failed rollout may be looked for; the largest is meant."""
+
+
+def blamed(pieces: list[str], suspicion: NDArray[Any]) -> tuple[bool, bool] | None:
+    """Whether the most suspicious token of a failed rollout lies in its first wrong sum.
+
+    Args:
+        pieces: text of each token.
+        suspicion: of each token.
+
+    Returns:
+        Looked for among all tokens, and among those of all sums; None without a wrong sum.
+    """
+    text = "".join(pieces)
+    starts = np.array([0, *accumulate(map(len, pieces))][:-1])
+    sums = [(m, int(m[1]) + int(m[2]) == int(m[3])) for m in _ADDITION.finditer(text)]
+    inside = [(m.start(3) <= starts) & (starts < m.end()) for m, _ in sums]
+    wrong = [own for own, (_, is_right) in zip(inside, sums, strict=True) if not is_right]
+    if not wrong:
+        return None
+    among_sums = np.where(np.any(inside, axis=0), suspicion, -np.inf)
+    return bool(wrong[0][suspicion.argmax()]), bool(wrong[0][among_sums.argmax()])
+
+
+def blame_of(folder: Path, batches: int) -> dict[str, Any]:
+    """How often each suspicion is right, over the failed rollouts that a teacher read."""
+    store = Store(folder / "policy")
+    found: dict[str, list[tuple[bool, bool]]] = {name: [] for name in SUSPICIONS}
+    for number in range(batches):
+        batch = store.read(number)
+        for row, rollout in enumerate(batch.told["rollouts"]):
+            own = np.flatnonzero(batch.arrays["rollout"] == row)
+            arrays = {name: values[own] for name, values in batch.arrays.items() if name in READ}
+            if rollout["solved"] or not len(own) or any(np.isnan(v).any() for v in arrays.values()):
+                continue
+            pieces = [batch.told["pieces"][place] for place in own]
+            for name, suspicion in SUSPICIONS.items():
+                hit = blamed(pieces, suspicion(arrays))
+                found[name] += [hit] if hit else []
+    count = len(found["D"])
+    return {"rollouts": count} | {
+        name: np.mean(hits, axis=0).tolist() for name, hits in found.items() if count
+    }
+
+
+READ = ("log_ratio_verified", "log_ratio_failed", "kl_verified", "logp", "entropy")
 
 WEIGHTINGS["oracle-steps"] = oracle
 WEIGHTINGS["oracle-until-error"] = lambda facts: oracle(facts, until_error=True)

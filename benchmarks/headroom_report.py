@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from benchmarks.embedded_results import DOCS, RECORDS, _bare, fill
-from benchmarks.headroom import GRID, ORACLES
+from benchmarks.headroom import GRID, ORACLES, SUSPICIONS, blame_of
 from benchmarks.prediction import EARLY, RUNS, SEEDS, SETTINGS, STEPS, curve_of
 from numpy.typing import NDArray
 
@@ -53,6 +53,7 @@ def collect_headroom(folder: Path) -> Facts:
             found[name] = probed(policy) | {
                 key: policy[key] for key in ("batches", "rollouts", "solved", "groups", "tokens")
             }
+            found[name]["blame"] = blame_of(folder / name, policy["batches"])
     return found
 
 
@@ -117,6 +118,18 @@ def grid_table(found: Facts) -> str:
         cells += ["" if own["auc"] is None else f"{number(own['auc']['value']):.2f}"]
         cells += [worth(own["adam"][weighting]["k"]) for weighting in names]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def blame_table(found: Facts) -> str:
+    """How often a suspicion names the first wrong sum of a failed rollout."""
+    heads = ["setting", "failed rollouts", *(f"{name}" for name in SUSPICIONS)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, own in found.items():
+        blame = own["blame"]
+        if blame["rollouts"]:
+            cells = [" / ".join(f"{share:.0%}" for share in blame[one]) for one in SUSPICIONS]
+            lines.append(f"| {' | '.join([name, str(blame['rollouts']), *cells])} |")
     return "\n".join(lines)
 
 
@@ -313,6 +326,7 @@ def main() -> None:
     found = points(grid, prediction)
     tables = {
         "grid": lambda: grid_table(grid),
+        "blame": lambda: blame_table(grid),
         "prediction": lambda: prediction_table(found),
         "correlation": lambda: correlation_line(found),
         "along": lambda: along_table(prediction),

@@ -3,8 +3,9 @@
 import math
 import re
 
+import numpy as np
 import pytest
-from benchmarks.headroom import of_rollout
+from benchmarks.headroom import blamed, of_rollout
 from benchmarks.headroom_report import points, rank_correlation, steps_to
 from benchmarks.prediction import EARLY, STEPS
 
@@ -32,6 +33,25 @@ def test_oracle(text, kind, kept):
     weights = of_rollout(pieces, **kind)
     shown = (p if w else "." * len(p) for p, w in zip(pieces, weights, strict=True))
     assert "".join(shown) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "expected"),
+    [
+        ("1+2=4; 4+5=8; ", 4, (True, True)),
+        ("1+2=4; 4+5=8; ", 10, (False, False)),
+        ("1+2=4; 4+5=8; ", 0, (False, True)),
+        ("1+2=3; 3+5=9; ", 4, (False, False)),
+        ("1+2=3; 3+5=9; ", 10, (True, True)),
+        ("1+2=3; 3+5=8; ", 4, None),
+    ],
+)
+def test_blame(text, place, expected):
+    """Suspicion falls on one token, and on the first sum the more the further it is to the left."""
+    pieces = re.findall(r"; |.", text)
+    suspicion = -0.01 * np.arange(len(pieces))
+    suspicion[place] = 1
+    assert blamed(pieces, suspicion) == expected
 
 
 def test_steps_to_a_goal_lie_on_the_line_between_two_evaluations():
