@@ -40,9 +40,6 @@ Facts = dict[str, Any]
 Curve = dict[str, list[float]]
 
 
-# --- records ---
-
-
 def collect_headroom(folder: Path) -> Facts:
     """What the probe of each setting that is there says."""
     found = {}
@@ -80,7 +77,7 @@ def collect_prediction(folder: Path) -> Facts:
         for weighting in RUNS:
             for seed in SEEDS:
                 run = folder / setting / f"{weighting.replace('*', 'x')}-s{seed}"
-                if (run / "model").is_dir():
+                if (run / "eval").is_dir():
                     path = run / "probe" / "probe.json"
                     along = json.loads(path.read_text())["policies"] if path.exists() else []
                     runs.setdefault(weighting, {})[str(seed)] = {
@@ -90,9 +87,6 @@ def collect_prediction(folder: Path) -> Facts:
         if runs:
             found[setting] = runs
     return found
-
-
-# --- the grid ---
 
 
 def number(value: Any) -> float:
@@ -160,9 +154,6 @@ def grid_figure(found: Facts, output: Path) -> None:
     plt.close(figure)
 
 
-# --- prediction against outcome ---
-
-
 def steps_to(curve: Mapping[str, Sequence[float]], goal: float) -> float:
     """Step at which Avg@8 reaches a goal, between evaluations along a line; NaN if never."""
     steps = sorted(map(int, curve))
@@ -177,15 +168,21 @@ def steps_to(curve: Mapping[str, Sequence[float]], goal: float) -> float:
     return float("nan")
 
 
-def points(grid: Facts, prediction: Facts) -> list[Facts]:
-    """One point for each weighting and setting: worth at the base, and what came of it."""
+def points(grid: Facts, prediction: Facts, last: int) -> list[Facts]:
+    """One point for each weighting and setting: worth at the base, and what came of it.
+
+    Args:
+        grid: probes of the bases.
+        prediction: runs.
+        last: step at which they are held against uniform weights; runs that lack it are left out.
+    """
     found = []
     for setting, runs in prediction.items():
         if setting not in grid or "uniform" not in runs:
             continue
         usual = runs["uniform"]
         for weighting, own in runs.items():
-            seeds = sorted(set(own) & set(usual))
+            seeds = [s for s in sorted(own) if _has(own, s, last) and _has(usual, s, last)]
             if not seeds:
                 continue
             k = 1.0
@@ -193,9 +190,9 @@ def points(grid: Facts, prediction: Facts) -> list[Facts]:
                 k = number(grid[setting]["adam"][weighting]["k"]["value"])
             early, final = (
                 np.mean([np.mean(_at(own, s, step) - _at(usual, s, step)) for s in seeds])
-                for step in (EARLY, STEPS)
+                for step in (EARLY, last)
             )
-            base, end = (np.mean([np.mean(_at(usual, s, t)) for s in seeds]) for t in (0, STEPS))
+            base, end = (np.mean([np.mean(_at(usual, s, t)) for s in seeds]) for t in (0, last))
             reached = [steps_to(own[s]["curve"], (base + end) / 2) for s in seeds]
             found.append(
                 {
@@ -205,11 +202,15 @@ def points(grid: Facts, prediction: Facts) -> list[Facts]:
                     "seeds": len(seeds),
                     "early": float(early),
                     "final": float(final),
-                    "avg": [float(np.mean(_at(own, s, STEPS))) for s in seeds],
+                    "avg": [float(np.mean(_at(own, s, last))) for s in seeds],
                     "steps": reached,
                 }
             )
     return found
+
+
+def _has(runs: Mapping[str, Any], seed: str, step: int) -> bool:
+    return seed in runs and str(step) in runs[seed]["curve"]
 
 
 def _at(runs: Mapping[str, Any], seed: str, step: int) -> NDArray:
@@ -238,10 +239,10 @@ def _ranks(values: NDArray) -> NDArray:
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
-def prediction_table(found: Sequence[Facts]) -> str:
+def prediction_table(found: Sequence[Facts], last: int) -> str:
     """One row for each weighting and setting."""
     heads = ["setting", "weighting", "seeds", "worth at the base", "steps to half of GRPO's gain"]
-    heads += [f"Avg@8 minus GRPO, step {EARLY}", f"the same, step {STEPS}", f"Avg@8 at {STEPS}"]
+    heads += [f"Avg@8 minus GRPO, step {EARLY}", f"the same, step {last}", f"Avg@8 at {last}"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for one in found:
         steps = ", ".join("never" if np.isnan(s) else f"{s:.0f}" for s in one["steps"])
@@ -252,13 +253,13 @@ def prediction_table(found: Sequence[Facts]) -> str:
     return "\n".join(lines)
 
 
-def correlation_line(found: Sequence[Facts]) -> str:
+def correlation_line(found: Sequence[Facts], last: int) -> str:
     """Rank correlations over all points but uniform's."""
     own = [one for one in found if one["weighting"] != "uniform"]
     if len(own) < 4:
         return f"{len(own)} points: too few for a correlation."
     said = []
-    for key, when in (("early", EARLY), ("final", STEPS)):
+    for key, when in (("early", EARLY), ("final", last)):
         rho, low, high = rank_correlation([o["k"] for o in own], [o[key] for o in own])
         said.append(f"step {when}: {rho:+.2f} [{low:+.2f}, {high:+.2f}]")
     runs = sum(one["seeds"] for one in found)
@@ -268,10 +269,10 @@ def correlation_line(found: Sequence[Facts]) -> str:
     )
 
 
-def prediction_figure(found: Sequence[Facts], output: Path) -> None:
+def prediction_figure(found: Sequence[Facts], last: int, output: Path) -> None:
     """Worth at the base against what the runs gained, early and at their end."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharey=True)
-    for axis, key, step in zip(axes, ("early", "final"), (EARLY, STEPS), strict=True):
+    for axis, key, step in zip(axes, ("early", "final"), (EARLY, last), strict=True):
         for one in found:
             x = float(np.clip(one["k"], LEAST_K, MOST_K))
             colour = COLOURS.get(one["weighting"], "#9aa0a8")
@@ -315,6 +316,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--headroom", type=Path, help="folder of benchmarks/headroom.py")
     parser.add_argument("--prediction", type=Path, help="folder of benchmarks/prediction.py")
+    parser.add_argument("--steps", type=int, default=STEPS, help="at which runs are compared")
     options = parser.parse_args()
     kept = {"headroom": RECORDS / "headroom.json", "prediction": RECORDS / "prediction.json"}
     for name, collect in (("headroom", collect_headroom), ("prediction", collect_prediction)):
@@ -323,17 +325,17 @@ def main() -> None:
     grid, prediction = (
         json.loads(path.read_text()) if path.exists() else {} for path in kept.values()
     )
-    found = points(grid, prediction)
+    found = points(grid, prediction, options.steps)
     tables = {
         "grid": lambda: grid_table(grid),
         "blame": lambda: blame_table(grid),
-        "prediction": lambda: prediction_table(found),
-        "correlation": lambda: correlation_line(found),
+        "prediction": lambda: prediction_table(found, options.steps),
+        "correlation": lambda: correlation_line(found, options.steps),
         "along": lambda: along_table(prediction),
     }
     grid_figure(grid, DOCS / "headroom.png")
     if found:
-        prediction_figure(found, DOCS / "prediction.png")
+        prediction_figure(found, options.steps, DOCS / "prediction.png")
     fill(PAGE, lambda words: tables[words[0]]())
 
 

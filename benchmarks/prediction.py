@@ -1,13 +1,13 @@
 """Does the probe foretell a run? Weightings x settings x seeds, trained, against their worth.
 
     python -m benchmarks.prediction                    # what is missing, seed by seed
-    python -m benchmarks.prediction --only words-4 --until 06:30
+    python -m benchmarks.prediction --only words-4 --steps 80 --until 06:30
     python -m benchmarks.prediction --along words-4    # probes of finished runs, at middle and end
     python -m benchmarks.headroom_report --headroom runs/headroom --prediction runs/prediction
 
 The protocol is that of docs/headroom.md; `benchmarks/headroom.py` makes the bases and their probes.
-Given again, the command goes on where it stopped. `runs/prediction/SETTING/WEIGHTING-sSEED` are run
-folders as any other.
+Given again, the command goes on where it stopped, with more `--steps` from there.
+`runs/prediction/SETTING/WEIGHTING-sSEED` are run folders as any other.
 """
 
 import argparse
@@ -27,7 +27,6 @@ import scgrpo.runs.run as running
 from scgrpo.credit.advantages import per_token
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.run import probe
-from scgrpo.run_folder import RunFolder
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
@@ -76,7 +75,9 @@ class OracleTrainer(SCGRPOTrainer):
         return inputs | {"advantages": per_token(inputs["advantages"], weight_BT) * weight_BT}
 
 
-def config_of(setting: str, weighting: str, seed: int, folder: Path, bases: Path) -> RunConfig:
+def config_of(
+    setting: str, weighting: str, seed: int, folder: Path, bases: Path, steps: int = STEPS
+) -> RunConfig:
     """The run of a weighting."""
     how, own = RUNS[weighting], GRID[setting]
     return RunConfig(
@@ -92,10 +93,11 @@ def config_of(setting: str, weighting: str, seed: int, folder: Path, bases: Path
         eval_k=8,
         rollout_steps=0,
         trainer={
-            "max_steps": STEPS,
+            "max_steps": steps,
             "learning_rate": RATE,
             "per_device_train_batch_size": 16,
-            "save_steps": STEPS // 2,
+            "save_steps": EARLY,
+            "save_total_limit": 4,
             "use_cpu": True,
             **how.settings,
         },
@@ -114,20 +116,22 @@ def train(config: RunConfig, weighting: str) -> Path:
         running.SCGRPOTrainer = usual
 
 
-def jobs(settings: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+def jobs(
+    settings: Sequence[str], weightings: Sequence[str], seeds: Sequence[int]
+) -> Iterator[tuple[str, str, int]]:
     """Seed by seed, so that what is there at any time is balanced."""
-    for seed, setting, weighting in product(seeds, settings, RUNS):
+    for seed, setting, weighting in product(seeds, settings, weightings):
         yield setting, weighting, seed
 
 
-def along(setting: str, folder: Path, batches: int) -> None:
+def along(setting: str, folder: Path, batches: int, steps: int) -> None:
     """Probe the finished runs of the first seed at their middle and end."""
     for weighting in ("uniform", "signed", "oracle-decisive"):
         run = folder / setting / f"{weighting}-s{SEEDS[0]}"
         if (run / "model").is_dir():
             request = ProbeRequest(
                 run=run,
-                steps=f"{STEPS // 2},{STEPS}",
+                steps=f"{steps // 2},{steps}",
                 signals=",".join((*METHODS, *ORACLES)),
                 batches=batches,
                 layers="all",
@@ -155,7 +159,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/prediction"))
     parser.add_argument("--bases", type=Path, default=Path("runs/headroom"))
     parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--weightings", nargs="*", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
+    parser.add_argument("--steps", type=int, default=STEPS, help="a later call may train further")
     parser.add_argument("--along", nargs="*", choices=SETTINGS, default=[])
     parser.add_argument("--batches", type=int, default=24, help="of the probes along runs")
     parser.add_argument("--until", help="begin no run after this time of the day, as 06:30")
@@ -163,15 +169,14 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.along:
         for setting in options.along:
-            along(setting, options.output, options.batches)
+            along(setting, options.output, options.batches, options.steps)
         return
-    for setting, weighting, seed in jobs(options.only, options.seeds):
+    for setting, weighting, seed in jobs(options.only, options.weightings, options.seeds):
         if options.until and datetime.now().strftime("%H:%M") > options.until:
             break
-        config = config_of(setting, weighting, seed, options.output, options.bases)
-        if not RunFolder(options.output / setting / str(config.name)).is_finished:
-            print(f"{datetime.now():%H:%M:%S} {setting}: {weighting}, seed {seed}", flush=True)
-            train(config, weighting)
+        config = config_of(setting, weighting, seed, options.output, options.bases, options.steps)
+        print(f"{datetime.now():%H:%M:%S} {setting}: {weighting}, seed {seed}", flush=True)
+        train(config, weighting)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_points_compare_the_seeds_that_both_have():
         "signed": {"1": run(0.3, 0.6, 0.5)},
     }
     grid = {"words-4": {"adam": {"signed": {"k": {"value": 1.4}}}}}
-    signed = points(grid, {"words-4": runs})[1]
+    signed = points(grid, {"words-4": runs}, STEPS)[1]
     assert (signed["k"], signed["seeds"]) == (1.4, 1)
     assert signed["early"] == pytest.approx(0.1) and signed["final"] == pytest.approx(-0.2)
     assert signed["steps"] == [pytest.approx(EARLY * 0.2 / 0.3)]
