@@ -142,13 +142,14 @@ def along(setting: str, folder: Path, batches: int, steps: int) -> None:
 
 
 def curve_of(run: Path) -> dict[str, list[float]]:
-    """Avg@8 by problem, in their order, at each step that was evaluated."""
+    """Held-out Avg@8 by problem, in their order, at each step that was evaluated."""
     found = {}
     for path in sorted((run / "eval").glob("step_*.jsonl")):
         rewards: dict[str, list[float]] = {}
         for line in path.read_text().splitlines():
             sample = json.loads(line)
-            rewards.setdefault(sample["problem_id"], []).append(sample["reward"])
+            if sample["split"] == "heldout":
+                rewards.setdefault(sample["problem_id"], []).append(sample["reward"])
         step = str(int(path.stem.removeprefix("step_")))
         found[step] = [float(np.mean(rewards[problem])) for problem in sorted(rewards)]
     return found

@@ -1,5 +1,6 @@
 """The oracles of benchmarks/headroom.py and the figures of its report, by hand."""
 
+import json
 import math
 import re
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from benchmarks.headroom import blamed, of_rollout
 from benchmarks.headroom_report import points, rank_correlation, steps_to
-from benchmarks.prediction import EARLY, STEPS
+from benchmarks.prediction import EARLY, STEPS, curve_of
 
 RIGHT = "7302; 12+18=30; 4+5; 7+30=37; <|end|>"
 WRONG = "7302; 12+18=31; 4+5; 7+31=37; <|end|>"
@@ -85,3 +86,11 @@ def test_points_compare_the_seeds_that_both_have():
     assert (signed["k"], signed["seeds"]) == (1.4, 1)
     assert signed["early"] == pytest.approx(0.1) and signed["final"] == pytest.approx(-0.2)
     assert signed["steps"] == [pytest.approx(EARLY * 0.2 / 0.3)]
+
+
+def test_a_curve_is_of_the_held_out_split(tmp_path):
+    rows = [("heldout", "b", 1), ("heldout", "a", 0), ("ood", "a", 1), ("heldout", "a", 1)]
+    lines = (json.dumps({"split": s, "problem_id": p, "reward": r}) for s, p, r in rows)
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "step_000040.jsonl").write_text("\n".join(lines))
+    assert curve_of(tmp_path) == {"40": [0.5, 1.0]}
