@@ -139,6 +139,35 @@ def test_returns_of_three_tokens_by_hand():
     torch.testing.assert_close(found, torch.tensor([[-0.1 + 0.5 * 0.8, 0.0, 0.8, 0.0]]))
 
 
+def test_returns_are_the_reward_alone_unless_asked():
+    kl, mask = torch.ones(1, 2, dtype=torch.bfloat16), torch.ones(1, 2, dtype=torch.bool)
+    found = token_returns(torch.tensor([0.3]), kl, mask)
+    assert found.dtype == torch.float32  # half precision would make 0.3008 of it
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.3]]))
+
+
 def test_unscored_rollouts_have_no_return():
     kl, mask = torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool)
     assert token_returns(torch.tensor([math.nan]), kl, mask).isnan().all()
+
+
+def test_a_group_of_equal_rewards_is_zero_beside_one_of_others():
+    """Seven times 0.1 has a mean that float32 does not reach."""
+    found = group_advantage(torch.tensor([[0.1] * 7, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]]))
+    assert found[0].tolist() == [0.0] * 7
+    assert group_advantage(torch.tensor([[0.1] * 6 + [math.nan]])).eq(0).all()
+
+
+def test_what_is_added_to_the_standard_deviation_by_hand():
+    # The standard deviation of 0 and 1 is the root of 1/2.
+    found = group_advantage(torch.tensor([[0.0, 1.0]]), eps=1.0)
+    expected = 0.5 / (math.sqrt(0.5) + 1)
+    torch.testing.assert_close(found, torch.tensor([[-expected, expected]]))
+
+
+def test_alpha_is_a_tenth():
+    score, scored = torch.tensor([[0.0, 0.0, 2.0]]), torch.tensor([[False, True, True]])
+    expected = 0.1 / math.sqrt(2)
+    torch.testing.assert_close(
+        diversity_advantage(score, scored), torch.tensor([[0.0, -expected, expected]])
+    )

@@ -95,3 +95,14 @@ def test_a_clipped_token_has_no_gradient():
 )
 def test_warm_up_by_hand(start, step, expected):
     assert warmed(0.1, start, step, 100) == pytest.approx(expected)
+
+
+def test_no_steps_of_warm_up_are_no_warm_up():
+    assert warmed(0.1, 0.03, 0, 0) == 0.1
+
+
+def test_clipping_is_at_a_fifth_on_both_sides():
+    logp = torch.tensor([0.5, 1.5]).log()
+    old_logp = torch.zeros(2)
+    found = clipped_surrogate(logp, old_logp, torch.tensor([-1.0, 1.0]))
+    torch.testing.assert_close(found, torch.tensor([0.8, -1.2]))

@@ -210,3 +210,63 @@ def test_references_of_other_problems():
     every = [elsewhere(reward, ["a", "b", "a", "c"], step=step)[0] for step in range(40)]
     assert {r for drawn in every for r in drawn} == {4, 9, 10, 11}
     assert elsewhere(reward, ["a"] * 4) == [[-1] * 3] * 4
+
+
+def test_verified_elsewhere_is_from_the_threshold_on():
+    reward = [[0.6, 0.0], [0.4, 0.0], [0.9, 0.2]]
+    routes = torch.tensor([int(Route.PARTIAL), int(Route.PLAIN), int(Route.PARTIAL)])
+    found = draw_elsewhere(
+        torch.tensor(reward), routes, list("abc"), seed=0, step=0, solve_threshold=0.5
+    )
+    assert found[:, :, 0].tolist() == [[4, 4], [-1, -1], [0, 0]]
+    assert found.dtype == torch.int64
+
+
+def test_groups_elsewhere_draw_for_themselves_and_by_their_own_number():
+    """A group's draw depends on its number in the step, whichever process has it."""
+    size = 6
+    reward = torch.tensor([[1.0] * (size - 1) + [0.0]] * 4)
+    routes = torch.full((4,), int(Route.PARTIAL))
+
+    def drawn(first_group, **options):
+        found = draw_elsewhere(
+            reward, routes, list("abcd"), seed=1, step=2, first_group=first_group, **options
+        )
+        return found[:, :, 0].tolist()
+
+    shared, alone = drawn(0), drawn(0, shared=False)
+    assert all(len(set(group)) == 1 for group in shared)
+    assert all(len(set(group)) > 1 for group in alone)
+    positions = [sorted(i for i in range(24) if i // 6 != g and i % 6 != 5) for g in range(4)]
+    for first in (0, 3):
+        expected = [
+            random.Random(f"1/2/{first + g}/other-problem").sample(positions[g], 15)[0]
+            for g in range(4)
+        ]
+        assert [group[0] for group in drawn(first)] == expected
+    assert draw_elsewhere(reward, routes, list("abcd"), seed=1, step=2)[:, :, 0].tolist() == shared
+
+
+def test_verified_of_a_group_is_from_the_threshold_on():
+    routes = torch.tensor([int(Route.PARTIAL)])
+    found = draw_references(
+        torch.tensor([[0.6, 0.4, 0.0]]), routes, seed=0, step=0, solve_threshold=0.5
+    )
+    assert found[0, :, 0].tolist() == [-1, 0, 0]
+
+
+def test_kinds_draw_apart_and_verified_ones_by_seed_step_and_group():
+    reward = torch.tensor([[1.0] * 8 + [0.0] * 8] * 5)
+    routes = torch.full((5,), int(Route.PARTIAL))
+    for kind, salt, places in (("verified", "", range(8)), ("failed", "/failed", range(8, 16))):
+        found = draw_references(reward, routes, seed=3, step=4, first_group=2, kind=kind)
+        orders = [random.Random(f"3/4/{2 + g}{salt}").sample(list(places), 8) for g in range(5)]
+        outside = 15 if kind == "verified" else 0
+        assert found[:, outside, 0].tolist() == [order[0] for order in orders]
+
+
+def test_an_unscored_rollout_is_shown_nothing_remembered():
+    reward = torch.tensor([[0.0, math.nan, 0.0]])
+    routes = torch.tensor([int(Route.NONE)])
+    found = draw_references(reward, routes, seed=0, step=0, remembered=torch.tensor([1]))
+    assert found[0, :, 0].tolist() == [3, -1, 3]

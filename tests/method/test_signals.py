@@ -1,5 +1,7 @@
 """Weights: what they are on numbers worked by hand, and what is refused."""
 
+import math
+
 import pytest
 import torch
 
@@ -32,6 +34,55 @@ def median(values):
 def test_by_hand(name, expected):
     weight = as_weight(name, WEIGHTS[name])(SIGNALS, median)
     torch.testing.assert_close(weight, torch.tensor(expected))
+
+
+LN2, LN4 = math.log(2), math.log(4)
+# A token twice, four times, half and a quarter as likely to the teacher, and one of advantage 0.
+OPINIONS = {
+    "log_ratio": torch.tensor([LN2, LN4, -LN2, -LN4, LN4]),
+    "contrast_log_ratio": torch.tensor([-LN4, LN2, LN4, LN2, LN2]),
+    "contrast_kl": torch.tensor([0.0, 0.1, 0.2, 0.3, 0.6]),
+    "advantage": torch.tensor([0.5, 1.0, -2.0, 0.1, 0.0]),
+    "credit": torch.tensor([0.5, 0.25, 1.0, 0.0, 0.75]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("signed", {}, [2, 2, 2, 0.25, 1]),
+        ("signed", {"low": 0.5, "high": 1.5}, [1.5, 1.5, 1.5, 0.5, 1]),
+        ("reversed", {}, [0.5, 0.25, 0.5, 2, 1]),
+        ("reversed", {"low": 0.5, "high": 1.5}, [0.5, 0.5, 0.5, 1.5, 1]),
+        ("signed*credit", {}, [1, 0.5, 2, 0, 0.75]),
+        ("signed*credit", {"low": 0.5, "high": 1.5}, [0.75, 0.375, 1.5, 0, 0.75]),
+        # d / (d + 0.2), 0.2 being what `scale` says.
+        ("contrast", {}, [0, 1 / 3, 0.5, 0.6, 0.75]),
+        ("signed-contrast", {}, [0.25, 2, 0.25, 2, 1]),
+        ("signed-contrast", {"low": 0.5, "high": 1.5}, [0.5, 1.5, 0.5, 1.5, 1]),
+        ("inverse", {}, [0.5, 0.75, 0, 1, 0.25]),
+        # `shuffle` turns the vector round.
+        ("shuffled", {}, [0.75, 0, 1, 0.25, 0.5]),
+        ("signed-shuffled", {}, [1, 0.25, 2, 2, 2]),
+        ("signed-shuffled", {"low": 0.5, "high": 1.5}, [1, 0.5, 1.5, 1.5, 1.5]),
+    ],
+)
+def test_opinions_and_controls_by_hand(name, options, expected):
+    weight = as_weight(name, WEIGHTS[name], **options)(OPINIONS, median, lambda x: x.flip(0))
+    torch.testing.assert_close(weight, torch.tensor(expected, dtype=torch.float32))
+
+
+def test_the_percentile_itself_counts_and_small_entropies_are_no_trouble():
+    # Of six tokens the 80th percentile is the fifth value.
+    entropy = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    found = as_weight("entropy", WEIGHTS["entropy"])({"entropy": entropy}, median)
+    assert found.tolist() == [0, 0, 0, 0, 1, 1]
+    credit = torch.full((6,), 0.5)
+    small = {"credit": credit, "entropy": entropy / 10}
+    found = as_weight("mine", WEIGHTS["credit*entropy"])(small, median)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.125, 0.25, 0.375, 0.5, 0.5]))
+    none = {"credit": credit, "entropy": torch.zeros(6)}
+    assert as_weight("mine", WEIGHTS["credit*entropy"])(none, median).tolist() == [0.0] * 6
 
 
 def test_a_function_gets_what_its_parameters_name():

@@ -61,6 +61,13 @@ def test_auc_by_hand():
     assert found.auc == pytest.approx(0.7) and found.trust == pytest.approx(0.4)
 
 
+def test_spread_counts_the_fewer_of_each_group():
+    """(1 * 3)^2 / 1 + (2 * 1)^2 / 1, whatever the other group has."""
+    verified = torch.tensor([[1, 0, 0, 0], [1, 1, 0, 0]]).bool()
+    failed = torch.tensor([[0, 1, 1, 1], [0, 0, 1, 0]]).bool()
+    assert ranked(torch.zeros(2, 4), verified, failed) == Ranking(2.5, 5.0, 13.0)
+
+
 def test_the_interval_solves_wilsons_equation():
     """(AUC - p)^2 = z^2 p (1 - p) / n at both ends, with n = pairs^2 / spread."""
     found = Ranking(wins=3.5, pairs=5.0, spread=9.0)

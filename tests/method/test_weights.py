@@ -42,10 +42,12 @@ def test_quantile_of_ten_million_values():
 
 
 def test_quantile_of_nothing_or_beyond():
+    assert quantile(torch.tensor([3.0, 1.0, 2.0]), 1) == 3
     with pytest.raises(ValueError, match="no values"):
         quantile(torch.zeros(0), 0.5)
-    with pytest.raises(ValueError, match=r"\[0, 1\], got 75"):
-        quantile(torch.zeros(3), 75.0)
+    for level in (-0.5, 1.5, 75.0):
+        with pytest.raises(ValueError, match=rf"\[0, 1\], got {level}"):
+            quantile(torch.zeros(3), level)
 
 
 @given(

@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import math
 import pickle
 from dataclasses import dataclass, field
 
@@ -162,3 +163,14 @@ def test_functions_are_whole_again_after_one_has_failed(tmp_path):
     with pytest.raises(ValueError, match="'broken' raised RuntimeError"):
         run.train()
     assert run.reward_funcs[0] is vowels
+
+
+@pytest.mark.parametrize("preset", ["sc-grpo", "grpo+fkl"])
+def test_evaluation_before_the_first_step(tmp_path, preset):
+    """Nothing of a step is known yet; the loss is TRL's, a mean over the batches."""
+    sizes = {"eval_strategy": "steps", "eval_steps": 5, "per_device_eval_batch_size": 8}
+    args = config(tmp_path, preset, eval_on_start=True, max_steps=1, **sizes)
+    run = trainer(args, eval_dataset=tiny_dataset(2))
+    run.train()
+    first, *_ = (row for row in run.state.log_history if "eval_loss" in row)
+    assert first["step"] == 0 and math.isfinite(first["eval_loss"])

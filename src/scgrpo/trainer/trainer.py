@@ -11,6 +11,7 @@ from scgrpo.credit.credit import Attached
 from scgrpo.credit.use import Update
 from scgrpo.rollouts import Batch, Metrics, Rollouts, StepContext, total_reward
 from scgrpo.trainer import checks
+from scgrpo.trainer.attention import avoid_faulty_attention
 from scgrpo.trainer.citation import PAPER
 from scgrpo.trainer.compat import require_known_trl
 from scgrpo.trainer.config import SCGRPOConfig
@@ -71,6 +72,7 @@ class SCGRPOTrainer(RecordingTrainer):
         rollout_func: Any = None,
         environment_factory: Any = None,
     ) -> None:
+        avoid_faulty_attention()
         args = SCGRPOConfig.of(args, model)
         check_trackers(args.report_to)
         checks.check_dataset(train_dataset, args, environment=environment_factory is not None)
@@ -186,6 +188,8 @@ class SCGRPOTrainer(RecordingTrainer):
             with self._penalty_in_reward():
                 return super(SCGRPOTrainer, self)._compute_loss(model, inputs)
 
+        if not self.model.training:
+            return surrogate()
         update = Update(
             self.state.global_step,
             self.current_gradient_accumulation_steps,
