@@ -132,14 +132,12 @@ def _gains(
     _bare(axis)
 
 
-def table_of(table: Sequence[Row], methods: Sequence[str] | None = None) -> str:
+def table_of(table: Sequence[Row]) -> str:
     """A short table: held-out and out-of-distribution Avg@8, differences, Pass@8."""
     heads = ["method", "seeds", "lr", f"held-out {AVG}", "minus GRPO", f"held-out {PASS}"]
     heads += [f"o.o.d. {AVG}", "minus GRPO"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in table:
-        if methods is not None and row.method not in methods:
-            continue
         held, other = row.cells["heldout", AVG], row.cells["ood", AVG]
         rate = "" if row.learning_rate is None else f"{row.learning_rate:g}"
         cells = [row.method, "" if row.method == BASE else str(row.seeds), rate]
@@ -209,18 +207,13 @@ def main() -> None:
 
 
 def show_embedded() -> None:
-    """All presets on the embedded task: README, results, presets."""
+    """All presets on the embedded task: results, presets."""
     results, table = _recorded("embedded")
     main_methods = [m for m, group in results["groups"].items() if group == "table"]
     difference_figure(table, DOCS / "embedded_differences.png")
     curve_figure(results, main_methods, DOCS / "embedded_curves.png")
     fill(DOCS / "presets.md", lambda methods: preset_line(table, methods))
-    tables = {
-        "embedded": lambda: table_of(table),
-        "main": lambda: table_of(table, [BASE, *main_methods]),
-    }
-    for page in (DOCS / "results.md", ROOT / "README.md"):
-        fill(page, lambda words: tables[words[0]]())
+    fill(DOCS / "results.md", lambda _: table_of(table))
 
 
 def show_lookup() -> None:
