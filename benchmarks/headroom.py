@@ -64,6 +64,7 @@ GRID = {
     "words-4": Setting({}, start=None),
     "plain-8": Setting(LONG | {"routine": 0.0}, 0.1),
     "digits-4": Setting({"wording": "digits"}),
+    "plain-8-half": Setting(LONG | {"routine": 0.0}, 0.05),
     "plain-12": Setting({"steps": 12, "largest": 9, "routine": 0.0}, 0.06),
     "digits-8": Setting(LONG | {"wording": "digits"}, 0.1, 400),
     "sums-4": Setting({"wording": "sums"}, steps=600),

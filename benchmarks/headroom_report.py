@@ -34,6 +34,7 @@ COLOURS = {
     "entropy": "#555b66",
 }
 MARKERS = dict(zip(SETTINGS, "os^", strict=True))
+FEW_POINTS = 5
 LEAST_K, MOST_K = 0.2, 16
 """Ends of the axis of worths; what lies beyond is drawn at the end."""
 Facts = dict[str, Any]
@@ -256,8 +257,8 @@ def prediction_table(found: Sequence[Facts], last: int) -> str:
 def correlation_line(found: Sequence[Facts], last: int) -> str:
     """Rank correlations over all points but uniform's."""
     own = [one for one in found if one["weighting"] != "uniform"]
-    if len(own) < 4:
-        return f"{len(own)} points: too few for a correlation."
+    if len(own) < FEW_POINTS:
+        return f"{len(own)} points beside GRPO: too few for a correlation or a figure."
     said = []
     for key, when in (("early", EARLY), ("final", last)):
         rho, low, high = rank_correlation([o["k"] for o in own], [o[key] for o in own])
@@ -265,7 +266,8 @@ def correlation_line(found: Sequence[Facts], last: int) -> str:
     runs = sum(one["seeds"] for one in found)
     return (
         f"Spearman's rank correlation of the worth at the base with the difference to GRPO: "
-        f"{'; '.join(said)} ({len(own)} points, {runs} runs; 95 % bootstrap over points)."
+        f"{'; '.join(said)} ({len(own)} points, {runs} runs; 95 % bootstrap over points).\n\n"
+        "![Worth at the base against the gain of runs](prediction.png)"
     )
 
 
@@ -334,7 +336,7 @@ def main() -> None:
         "along": lambda: along_table(prediction),
     }
     grid_figure(grid, DOCS / "headroom.png")
-    if found:
+    if len(found) > FEW_POINTS:
         prediction_figure(found, options.steps, DOCS / "prediction.png")
     fill(PAGE, lambda words: tables[words[0]]())
 

@@ -30,7 +30,7 @@ from scgrpo.probe.run import probe
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
-SETTINGS = ("words-4", "sums-4", "plain-8")
+SETTINGS = ("words-4", "plain-8", "digits-4")
 SEEDS, STEPS, EARLY, RATE = (0, 1, 2), 160, 40, 1e-4
 EVALUATED = 128
 
@@ -76,7 +76,13 @@ class OracleTrainer(SCGRPOTrainer):
 
 
 def config_of(
-    setting: str, weighting: str, seed: int, folder: Path, bases: Path, steps: int = STEPS
+    setting: str,
+    weighting: str,
+    seed: int,
+    folder: Path,
+    bases: Path,
+    steps: int = STEPS,
+    rate: float = RATE,
 ) -> RunConfig:
     """The run of a weighting."""
     how, own = RUNS[weighting], GRID[setting]
@@ -94,7 +100,7 @@ def config_of(
         rollout_steps=0,
         trainer={
             "max_steps": steps,
-            "learning_rate": RATE,
+            "learning_rate": rate,
             "per_device_train_batch_size": 16,
             "save_steps": EARLY,
             "save_total_limit": 4,
@@ -163,6 +169,7 @@ def main() -> None:
     parser.add_argument("--weightings", nargs="*", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     parser.add_argument("--steps", type=int, default=STEPS, help="a later call may train further")
+    parser.add_argument("--rate", type=float, default=RATE, help="others: in another --output")
     parser.add_argument("--along", nargs="*", choices=SETTINGS, default=[])
     parser.add_argument("--batches", type=int, default=24, help="of the probes along runs")
     parser.add_argument("--until", help="begin no run after this time of the day, as 06:30")
@@ -175,7 +182,9 @@ def main() -> None:
     for setting, weighting, seed in jobs(options.only, options.weightings, options.seeds):
         if options.until and datetime.now().strftime("%H:%M") > options.until:
             break
-        config = config_of(setting, weighting, seed, options.output, options.bases, options.steps)
+        config = config_of(
+            setting, weighting, seed, options.output, options.bases, options.steps, options.rate
+        )
         print(f"{datetime.now():%H:%M:%S} {setting}: {weighting}, seed {seed}", flush=True)
         train(config, weighting)
 
