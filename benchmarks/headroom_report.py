@@ -62,7 +62,7 @@ def probed(policy: Mapping[str, Any]) -> Facts:
         "auc": policy["teacher"]["verified"]["auc"],
         **{
             form: {
-                name: {"k": own["k"], "r": own["r"]}
+                name: {key: own[key] for key in ("k", "r", "coherence")}
                 for name, own in policy["forms"][form]["weightings"].items()
             }
             for form in ("adam", "sgd")
