@@ -11,6 +11,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from scgrpo.embedded.synthetic.corpus import CorpusOptions
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.run import Progress, Told, probe
 from scgrpo.probe.store import Store
-from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts
+from scgrpo.probe.weightings import WEIGHTINGS, TokenFacts, Weighting
 from scgrpo.tasks.synthetic import SyntheticOptions
 
 METHODS = (
@@ -173,9 +174,20 @@ def blame_of(folder: Path, batches: int) -> dict[str, Any]:
 
 READ = ("log_ratio_verified", "log_ratio_failed", "kl_verified", "logp", "entropy")
 
-WEIGHTINGS["oracle-steps"] = oracle
-WEIGHTINGS["oracle-until-error"] = lambda facts: oracle(facts, until_error=True)
-WEIGHTINGS["oracle-decisive"] = lambda facts: oracle(facts, decisive=True)
+
+def probe_with_oracles(request: ProbeRequest, told: Told | None = None) -> Path:
+    """Probe, the oracles being weightings that a request may name."""
+    own: dict[str, Weighting] = {
+        "oracle-steps": oracle,
+        "oracle-until-error": partial(oracle, until_error=True),
+        "oracle-decisive": partial(oracle, decisive=True),
+    }
+    WEIGHTINGS.update(own)
+    try:
+        return probe(request, told)
+    finally:
+        for name in own:
+            del WEIGHTINGS[name]
 
 
 def run(name: str, folder: Path, batches: int) -> Path:
@@ -203,7 +215,7 @@ def run(name: str, folder: Path, batches: int) -> Path:
         if progress.done % 8 == 0:
             print(f"{name}: {progress.done}/{progress.batches} batches", flush=True)
 
-    return probe(request, Told(progress=tell))
+    return probe_with_oracles(request, Told(progress=tell))
 
 
 def main() -> None:

@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.headroom import GRID, METHODS, ORACLES, of_rollout
+from benchmarks.headroom import GRID, METHODS, ORACLES, of_rollout, probe_with_oracles
 
 import scgrpo.runs.run as running
 from scgrpo.credit.advantages import per_token
 from scgrpo.probe.request import ProbeRequest
-from scgrpo.probe.run import probe
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
@@ -144,7 +143,7 @@ def along(setting: str, folder: Path, batches: int, steps: int) -> None:
                 coordinates=150_000,
             )
             print(f"probe of {run}", flush=True)
-            probe(request)
+            probe_with_oracles(request)
 
 
 def curve_of(run: Path) -> dict[str, list[float]]:
