@@ -148,7 +148,9 @@ def grid_figure(found: Facts, output: Path) -> None:
     axis.minorticks_off()
     axis.set_yticks(range(len(found)), [f"{n}\nAvg@8 {f['solved']:.2f}" for n, f in found.items()])
     axis.invert_yaxis()
-    axis.set_xlabel("worth under Adam: so many times the rollouts (95 % over batches)")
+    axis.set_xlabel(
+        "worth under Adam, times the rollouts (95 % over batches; below 0.2: at the edge)"
+    )
     figure.legend(loc="outside right center", frameon=False)
     _bare(axis)
     figure.savefig(output, dpi=130)
