@@ -224,7 +224,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, flo
     """Spearman's, with a 95 % percentile bootstrap over points."""
     a, b = np.array(x), np.array(y)
     rng = np.random.default_rng(0)
-    drawn = [rng.integers(0, len(a), len(a)) for _ in range(2000)]
+    drawn = [rng.integers(0, len(a), len(a)) for _ in range(500)]
     values = [_rho(a[i], b[i]) for i in drawn]
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return _rho(a, b), float(low), float(high)
