@@ -3,8 +3,9 @@
     scgrpo compare --config examples/comparison/embedded.yaml     # runs/embedded/results.json
     scgrpo compare --config examples/comparison/axis.yaml         # runs/axis/results.json
     scgrpo compare --config examples/comparison/lookup.yaml       # runs/lookup/results.json
+    scgrpo compare --config examples/comparison/axes.yaml         # runs/axes/results.json
     python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis \\
-        --lookup runs/lookup
+        --lookup runs/lookup --axes runs/axes
 
 Without the options it works on the committed records in benchmarks/results.
 """
@@ -41,6 +42,9 @@ COLOURS = {
     "opsd": "#7a6a00",
     "opd": "#a64d83",
     "sc-grpo": "#0072b2",
+    "sc-grpo-partial": "#0072b2",
+    "sc-grpo-signed": "#00795a",
+    "sc-grpo-signed-ungated": "#c2500a",
 }
 DISTILLED = ("opsd", "opd")
 AVG, PASS = "Avg@8", "Pass@8"
@@ -95,8 +99,10 @@ def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) 
     names = list(dict.fromkeys(n for t in results["tasks"].values() for n in t["axis"]))
     compared = [m for m in results["groups"] if m != results["baseline"]]
     sets = [[m for m in compared if m not in DISTILLED], [m for m in compared if m in DISTILLED]]
+    sets = [methods for methods in sets if methods]
+    size = (5.5 * len(names), 3.2 * len(sets))
     figure, axes = plt.subplots(
-        2, len(names), figsize=(5.5 * len(names), 6.4), layout="constrained", sharey="row"
+        len(sets), len(names), figsize=size, layout="constrained", sharey="row", squeeze=False
     )
     for row, methods in zip(axes, sets, strict=True):
         for axis, name in zip(row, names, strict=True):
@@ -132,14 +138,12 @@ def _gains(
     _bare(axis)
 
 
-def table_of(table: Sequence[Row], methods: Sequence[str] | None = None) -> str:
+def table_of(table: Sequence[Row]) -> str:
     """A short table: held-out and out-of-distribution Avg@8, differences, Pass@8."""
     heads = ["method", "seeds", "lr", f"held-out {AVG}", "minus GRPO", f"held-out {PASS}"]
     heads += [f"o.o.d. {AVG}", "minus GRPO"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in table:
-        if methods is not None and row.method not in methods:
-            continue
         held, other = row.cells["heldout", AVG], row.cells["ood", AVG]
         rate = "" if row.learning_rate is None else f"{row.learning_rate:g}"
         cells = [row.method, "" if row.method == BASE else str(row.seeds), rate]
@@ -199,28 +203,26 @@ def main() -> None:
     parser.add_argument("--embedded", type=Path, help="folder of the comparison of all presets")
     parser.add_argument("--axis", type=Path, help="folder of the comparison along the axes")
     parser.add_argument("--lookup", type=Path, help="folder of the comparison on the agent task")
+    parser.add_argument("--axes", type=Path, help="folder of the comparison of axes.yaml")
     options = parser.parse_args()
-    for name in ("embedded", "axis", "lookup"):
+    for name in ("embedded", "axis", "lookup", "axes"):
         if folder := getattr(options, name):
             shutil.copy(folder / "results.json", RECORDS / f"{name}.json")
     show_embedded()
     show_lookup()
     show_axis()
+    if (RECORDS / "axes.json").exists():
+        gain_figure(*_recorded("axes"), DOCS / "gain_axes.png")
 
 
 def show_embedded() -> None:
-    """All presets on the embedded task: README, results, presets."""
+    """All presets on the embedded task: results, presets."""
     results, table = _recorded("embedded")
     main_methods = [m for m, group in results["groups"].items() if group == "table"]
     difference_figure(table, DOCS / "embedded_differences.png")
     curve_figure(results, main_methods, DOCS / "embedded_curves.png")
     fill(DOCS / "presets.md", lambda methods: preset_line(table, methods))
-    tables = {
-        "embedded": lambda: table_of(table),
-        "main": lambda: table_of(table, [BASE, *main_methods]),
-    }
-    for page in (DOCS / "results.md", ROOT / "README.md"):
-        fill(page, lambda words: tables[words[0]]())
+    fill(DOCS / "results.md", lambda _: table_of(table))
 
 
 def show_lookup() -> None:

@@ -200,6 +200,7 @@ RECIPE = {
             {"width": 8, "steps": 1, "task_options": {"routine": 0.0}},
             "task_options.routine 0.5, not 0.0",
         ),
+        ({"width": 8, "steps": 1, "start": "tiny"}, "start None, not 'tiny'"),
     ],
 )
 def test_a_model_that_was_built_otherwise_is_refused(tmp_path, options, message):

@@ -60,3 +60,28 @@ def test_the_same_recipe_gives_the_same_weights(tmp_path):
     folders = [build_base(tmp_path / name, steps=5) for name in ("a", "b")]
     first, second = (AutoModelForCausalLM.from_pretrained(f).state_dict() for f in folders)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_base_goes_on_from_another(tmp_path):
+    """The first step is at 1.5e-3 / 20, so that AdamW moves no weight by more than that."""
+    folder = build_base(tmp_path / "on", steps=1, start="tiny")
+    first, second = (
+        AutoModelForCausalLM.from_pretrained(f).state_dict() for f in (SHIPPED["tiny"], folder)
+    )
+    moved = max(float((first[name] - second[name]).abs().max()) for name in first)
+    assert 1e-6 < moved < 8e-5
+    assert json.loads((folder / "recipe.json").read_text())["training"]["start"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"start": "tiny", "width": 128}, "--start is 'tiny', of width 96 and 3 layers"),
+        ({"start": "tiny-agent"}, "the vocabulary of the task"),
+        ({"start": "no-such"}, "neither a model folder"),
+    ],
+)
+def test_a_start_of_another_shape_is_refused(tmp_path, other, message):
+    with pytest.raises(ValueError, match=message):
+        build_base(tmp_path / "on", steps=1, **other)
+    assert not (tmp_path / "on").exists()

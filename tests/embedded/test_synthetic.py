@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from scgrpo.embedded.synthetic.corpus import CorpusOptions, draw_conversation
 from scgrpo.embedded.synthetic.tokenizer import build_tokenizer
-from scgrpo.tasks.synthetic.solutions import WORDS, routine_words, write_solution
+from scgrpo.tasks.synthetic.solutions import (
+    WORDS,
+    is_correct,
+    routine_words,
+    spans_of,
+    write_solution,
+)
 from scgrpo.tasks.synthetic.task import SyntheticOptions, draw_problem, is_held_out
 
 NUMBERS = st.lists(st.integers(10, 99), min_size=2, max_size=5)
@@ -31,6 +37,21 @@ def test_routine_dial_is_the_share_of_tokens(share):
         solution = write_solution(numbers, rng, words=routine_words(share))
         pieces += tokenizer.batch_decode([[i] for i in tokenizer(solution)["input_ids"]])
     assert sum(piece in words for piece in pieces) / len(pieces) == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("wording", ["digits", "sums"])
+def test_corpus_writes_wording_in_symbols_of_about_that_share(wording):
+    options = SyntheticOptions(wording=wording, routine=0.5, steps=8, largest=9)
+    rng, clean = random.Random(0), CorpusOptions.without_errors()
+    routine = tokens = 0
+    for _ in range(200):
+        prompt, (solution,) = draw_conversation(rng, options, clean)
+        numbers = [int(n) for n in prompt[-1]["content"].split("+")]
+        assert max(numbers) <= 9 and is_correct(solution, numbers, wording)
+        steps = sum(end - start - 1 for start, end in spans_of(solution))
+        written = len(solution) - solution.count("; ")
+        routine, tokens = routine + written - steps, tokens + written
+    assert routine / tokens == pytest.approx(0.5, abs=0.05)
 
 
 @settings(deadline=None)

@@ -7,7 +7,7 @@ import torch
 
 from scgrpo.probe.batch import Instrument
 from scgrpo.probe.gradients import Coordinates, chosen_parameters
-from scgrpo.probe.names import UNIFORM
+from scgrpo.probe.names import ONLY, UNIFORM
 from scgrpo.probe.sampling import subject_of
 from scgrpo.probe.weightings import weightings_of
 from scgrpo.runs.run_config import RunConfig
@@ -31,7 +31,7 @@ def test_gradients_are_those_of_the_trainers_loss(preset, tmp_path):
     sampled = subject.sample(next(subject.rounds(0)), seed=0, number=0)
     parameters = chosen_parameters(subject.policy, "all")
     where = Coordinates.of(parameters, 10**9, 0)
-    weightings = weightings_of("credit")
+    weightings = weightings_of("credit") | {"of the text": _digits}
     instrument = Instrument(subject, weightings, parameters, where, 0, 4096)
     gradients, names, kept = instrument.measure(sampled, 0, [])
     batch = caught["batch"]
@@ -48,3 +48,9 @@ def test_gradients_are_those_of_the_trainers_loss(preset, tmp_path):
         expected = -where.of_gradients(of_loss)
         error = (torch.tensor(gradients[names.index(name)]) - expected).norm()
         assert error < 1e-3 * expected.norm()
+    of_text, of_kind = (gradients[names.index(n)] for n in ("of the text", f"{ONLY}digit"))
+    assert of_kind.any() and (of_text == of_kind).all()
+
+
+def _digits(facts):
+    return torch.tensor([float(piece.isdigit()) for piece in facts.pieces])

@@ -39,6 +39,46 @@ def test_verifier_by_hand(solution, correct):
     assert is_correct(solution, [27, 82, 18]) is correct
 
 
+@pytest.mark.parametrize(
+    ("solution", "correct"),
+    [
+        ("7302; 82+18=100; 27+100=127; ", True),
+        ("7302; 82+18=100; 4+19; 27+100=127; ", True),
+        ("7302; 5; 82+18=100; 27+100=127; ", True),
+        ("82+18=100; 27+100=127; 55; ", False),
+        ("82+18=100; 127; ", False),
+        ("27+82+18=127; ", False),
+        ("5=5; 82+18=100; 27+100=127; ", False),
+        ("so 82+18=100; 27+100=127; ", False),
+        ("4+19; 82+19=101; 27+101=128; ", False),
+    ],
+)
+@pytest.mark.parametrize("wording", ["digits", "sums"])
+def test_numbers_without_an_equals_sign_are_wording(solution, correct, wording):
+    assert is_correct(solution, [27, 82, 18], wording) is correct
+    assert is_correct(solution, [27, 82, 18]) is (solution.startswith("so "))
+
+
+@pytest.mark.parametrize("wording", ["digits", "sums"])
+@pytest.mark.parametrize("routine", [0.15, 0.5, 0.8])
+def test_wording_in_the_symbols_of_steps_is_read_by_no_verifier(wording, routine):
+    task = load_task("synthetic", wording=wording, routine=routine, steps=3)
+    proof = task.validate()
+    assert proof.ok and proof.gold == 128 and proof.damaged == 64 * 7
+    row = task.rows("heldout")[0]
+    segments = row["demonstration"].split("; ")[:-1]
+    assert ["=" in segment for segment in segments] == [False, True] * row["level"]
+    assert not set("".join(segments)) - set("0123456789+=")
+    assert any("+" in s for s in segments[::2]) <= (wording == "sums")
+
+
+def test_long_solutions_of_small_numbers():
+    task = load_task("synthetic", steps=12, largest=9, train_size=50)
+    rows = task.rows("train")
+    assert set(rows["level"]) == {11, 12}
+    assert {n for numbers in rows["numbers"] for n in numbers} == set(range(1, 10))
+
+
 @given(NUMBERS, st.integers(0, 2**32), st.integers(0, 4))
 def test_every_order_and_wording_is_accepted(numbers, seed, words):
     assert is_correct(write_solution(numbers, random.Random(seed), words=words), numbers)
@@ -118,7 +158,10 @@ def test_known_steps_are_copied_with_fewer_errors():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps is 0; the synthetic task has 1 to 6"),
+        ({"steps": 0}, "steps is 0; the synthetic task has 1 to 20"),
+        ({"steps": 21}, "steps is 21; the synthetic task has 1 to 20"),
+        ({"wording": "digit"}, "unknown wording 'digit'; did you mean 'digits'"),
+        ({"largest": 21}, "largest is 21; it lies between 2 and 20"),
         ({"routine": 0.95}, "routine is 0.95; the share lies"),
         ({"train_size": 0}, "train_size is 0"),
         ({"step": 3}, "has no option 'step'; it has seed, train_size"),

@@ -43,6 +43,7 @@ def run_build(request: BaseRequest, console: Console | None = None) -> None:
             seed=request.seed,
             width=request.width,
             layers=request.layers,
+            start=request.start,
             progress=progress,
         )
     console.print(f"Base model: {request.output}", soft_wrap=True)

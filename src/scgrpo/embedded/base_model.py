@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM, set_seed
 
+from scgrpo.embedded.loading import load_policy
 from scgrpo.embedded.lookup import corpus as lookup
 from scgrpo.embedded.lookup import tokenizer as lookup_tokenizer
 from scgrpo.embedded.request import BaseRequest
@@ -31,6 +32,8 @@ POOL = 8
 """Batches drawn at a time and sorted by length, so that little is padded."""
 
 LEARNING_RATE, WARMUP_STEPS = 3e-3, 100
+STARTED_RATE, STARTED_WARMUP = 1.5e-3, 20
+"""Of a base that goes on from another, which can add already: it sees no clean part."""
 IGNORED = -100
 
 Conversation = tuple[list[dict[str, str]], Sequence[str]]
@@ -119,6 +122,7 @@ def build_base(
     seed: int = BaseRequest.seed,
     width: int = BaseRequest.width,
     layers: int = BaseRequest.layers,
+    start: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train a base from scratch; the same arguments on the same machine give the same weights.
@@ -132,10 +136,14 @@ def build_base(
         seed: seed of weights and corpus.
         width: hidden size.
         layers: number of layers.
+        start: base to go on from, of the same shape and vocabulary; new weights by default.
         progress: told about every step.
 
     Returns:
         The folder, as `from_pretrained` reads it.
+
+    Raises:
+        ConfigError: for a start of another shape or vocabulary.
     """
     subject = SUBJECTS[task]
     options, corpus = options or subject.options(), corpus or subject.corpus()
@@ -143,11 +151,14 @@ def build_base(
     set_seed(seed)
     tokenizer = subject.build_tokenizer()
     model = _new_model(tokenizer, width, layers)
+    if start is not None:
+        model.load_state_dict(_start(start, tokenizer, width, layers))
     rng, started = random.Random(seed), time.monotonic()
-    optimizer = torch.optim.AdamW(
-        model.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    rate, warmup, clean_share = LEARNING_RATE, WARMUP_STEPS, CLEAN_SHARE
+    if start is not None:
+        rate, warmup, clean_share = STARTED_RATE, STARTED_WARMUP, 0.0
+    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, warmup))
     plain = replace(options, **subject.plain)
 
     def clean_conversation() -> Conversation:
@@ -156,7 +167,7 @@ def build_base(
     clean = _batches(tokenizer, rng, clean_conversation)
     noisy = _batches(tokenizer, rng, lambda: subject.draw(rng, options, corpus))
     for step in range(steps):
-        loss = _loss(model, *next(clean if step < CLEAN_SHARE * steps else noisy))
+        loss = _loss(model, *next(clean if step < clean_share * steps else noisy))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -169,6 +180,7 @@ def build_base(
     shape = {"width": width, "layers": layers}
     made = {
         **shape,
+        **({} if start is None else {"start": start}),
         "steps": steps,
         "seed": seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
@@ -196,10 +208,23 @@ def _new_model(tokenizer: PreTrainedTokenizerBase, width: int, layers: int) -> Q
     return Qwen3ForCausalLM(config)
 
 
-def _rate(step: int, steps: int) -> float:
+def _start(
+    name: str, tokenizer: PreTrainedTokenizerBase, width: int, layers: int
+) -> dict[str, Tensor]:
+    model, own = load_policy(name)
+    shape = (model.config.hidden_size, model.config.num_hidden_layers)
+    if shape != (width, layers) or own.get_vocab() != tokenizer.get_vocab():
+        raise ConfigError(
+            f"--start is {name!r}, of width {shape[0]} and {shape[1]} layers; it must have the "
+            f"width {width}, {layers} layers and the vocabulary of the task, or be left out."
+        )
+    return dict(model.state_dict())
+
+
+def _rate(step: int, steps: int, warmup: int) -> float:
     """Linear warm-up, then a cosine down to a twentieth."""
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    return warmup * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
+    risen = min(1.0, (step + 1) / warmup)
+    return risen * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
 def _batches(

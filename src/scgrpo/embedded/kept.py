@@ -17,6 +17,8 @@ def refuse_other_base(request: BaseRequest) -> None:
     kept = json.loads((request.output / "recipe.json").read_text(encoding="utf-8"))
     built = {"task": kept.get("name", "synthetic"), **kept["training"]}
     asked = {name: getattr(request, name) for name in ("task", "width", "layers", "seed")}
+    built.setdefault("start", None)
+    asked["start"] = request.start
     asked["steps"] = request.steps or SUBJECTS[request.task].steps
     for part, own in zip(("task", "corpus"), dials(request), strict=True):
         built |= {f"{part}_options.{name}": value for name, value in kept[part].items()}

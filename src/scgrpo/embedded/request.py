@@ -23,6 +23,10 @@ class BaseRequest:
     seed: int = field(default=0, metadata=_told("Seed of everything that is drawn."))
     width: int = field(default=96, metadata=_told("Hidden size, a multiple of 8.", least=8))
     layers: int = field(default=3, metadata=_told("Number of layers.", least=1))
+    start: str | None = field(
+        default=None,
+        metadata=_told("Base to go on from, as `tiny`, at half the rate."),
+    )
     task_options: dict[str, Any] = field(
         default_factory=dict, metadata=_told("Dials of the task, as YAML: '{routine: 0.7}'.")
     )

@@ -5,7 +5,7 @@ Shapes: M tokens of the batch, of which the model wrote some; W weightings, C co
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,10 +66,11 @@ class Instrument:
         )
         with evaluation_mode(subject.policy.module), subject.trainer.accelerator.autocast():
             facts, written = self._facts(sampled, self._prompts(rollouts, shown), number)
+            texts = _Texts.of(subject.trainer._tokenizer, rollouts.completion_ids, written)
+            facts = replace(facts, pieces=texts.pieces)
             weights_WM = torch.zeros(len(self.weightings), len(facts))
             if len(facts):  # every rollout of a batch may have been cut off
                 weights_WM = torch.stack([weigh(facts) for weigh in self.weightings.values()])
-            texts = _Texts.of(subject.trainer._tokenizer, rollouts.completion_ids, written)
             present = sorted(set(texts.kinds))
             kind_M = np.array(texts.kinds)
             only = [torch.tensor(kind_M == kind).float() for kind in present]

@@ -5,7 +5,7 @@ A weighting that training has too is that of a `Method`: the same function, on t
 Shapes: M tokens of a batch that the model wrote, rollout by rollout.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -49,6 +49,8 @@ class TokenFacts:
     """Smallest reward that is solved."""
     seed: int = 0
     """Of what a weighting draws."""
+    pieces: Sequence[str] = ()
+    """Text of each token, for weightings that know the task."""
 
     def __len__(self) -> int:
         return len(self.rollout)

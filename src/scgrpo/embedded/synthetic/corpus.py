@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from functools import partial
 
 from scgrpo.tasks.synthetic.solutions import routine_words, steps_of, write_solution
 from scgrpo.tasks.synthetic.task import SyntheticOptions, draw_problem, is_held_out
@@ -39,18 +40,15 @@ def draw_conversation(
     independently of its reference.
     """
     numbers = _draw_training_problem(rng, task)
-    words = routine_words(task.routine)
+    write = partial(
+        write_solution, numbers, rng, words=routine_words(task.routine), wording=task.wording
+    )
     prompt = [{"role": "user", "content": "+".join(map(str, numbers))}]
     if rng.random() >= corpus.reference_share:
-        return prompt, [write_solution(numbers, rng, words=words, error_rate=corpus.error_rate)]
+        return prompt, [write(error_rate=corpus.error_rate)]
     is_right = rng.random() < corpus.correct_references
-    reference = write_solution(
-        numbers, rng, words=words, error_rate=0.0 if is_right else corpus.error_rate
-    )
-    solution = write_solution(
-        numbers,
-        rng,
-        words=words,
+    reference = write(error_rate=0.0 if is_right else corpus.error_rate)
+    solution = write(
         error_rate=corpus.informed_error_rate,
         known=steps_of(reference),
         known_error_rate=corpus.known_error_rate,
@@ -63,6 +61,7 @@ def _draw_training_problem(rng: random.Random, task: SyntheticOptions) -> list[i
     # Mostly what training asks for; one addition more is rare, so that it stays harder.
     additions = [max(1, most - 2), max(1, most - 1), most, most + 1]
     while True:
-        numbers = draw_problem(rng, rng.choices(additions, weights=(2, 4, 4, 1))[0])
+        count = rng.choices(additions, weights=(2, 4, 4, 1))[0]
+        numbers = draw_problem(rng, count, task.largest)
         if not is_held_out(numbers):
             return numbers

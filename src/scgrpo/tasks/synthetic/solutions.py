@@ -1,12 +1,14 @@
 """Solutions: additions in any order, with wording between them.
 
 A solution of 7+12+18 is `then so 12+18=30; well now 7+30=37; `. Each step takes two of the
-numbers that are left and puts back their sum.
+numbers that are left and puts back their sum. Wording may also be written with the symbols of the
+steps, `7302; 12+18=30; ` (digits) or `4+19; 12+18=30; ` (sums), whose numbers
+are none of the problem's.
 """
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 WORDS = (
     *("well", "so", "now", "then", "next", "okay", "right", "let", "us", "see", "first"),
@@ -21,7 +23,35 @@ STEP_TOKENS = 8
 # Bounded, because int() raises on thousands of digits and a policy may write any number of them.
 _NUMBER = "[1-9][0-9]{0,8}"
 _STEP = re.compile(rf"({_NUMBER})\+({_NUMBER})=({_NUMBER}); ")
-_SOLUTION = re.compile(rf"(?:(?:[a-z]+ )*{_NUMBER}\+{_NUMBER}={_NUMBER}; )+")
+_ADDITION = rf"{_NUMBER}\+{_NUMBER}={_NUMBER}; "
+_SOLUTION = re.compile(rf"(?:(?:[a-z]+ )*{_ADDITION})+")
+_WITH_NUMBERS = re.compile(rf"(?:(?:[0-9+]+; )*{_ADDITION})+")
+_MOST_SUMMAND = 20
+
+
+def _words(rng: random.Random, tokens: int) -> str:
+    return "".join(rng.choice(WORDS) + " " for _ in range(tokens))
+
+
+def _digits(rng: random.Random, tokens: int) -> str:
+    """A row of random digits; two tokens at least, since it ends with a sign."""
+    return "".join(rng.choice("0123456789") for _ in range(max(1, tokens - 1))) + "; "
+
+
+def _sums(rng: random.Random, tokens: int) -> str:
+    """Random summands, cut off where the tokens are used up."""
+    text = str(rng.randint(1, _MOST_SUMMAND))
+    while len(text) < tokens - 1:
+        text += f"+{rng.randint(1, _MOST_SUMMAND)}"
+    return text[: max(1, tokens - 1)].rstrip("+") + "; "
+
+
+WORDINGS: dict[str, Callable[[random.Random, int], str]] = {
+    "words": _words,
+    "digits": _digits,
+    "sums": _sums,
+}
+"""Routine text of about so many tokens; what it says is drawn without a look at the problem."""
 
 
 def routine_words(share: float) -> int:
@@ -34,6 +64,7 @@ def write_solution(
     rng: random.Random,
     *,
     words: int = 0,
+    wording: str = "words",
     error_rate: float = 0.0,
     known: frozenset[str] = frozenset(),
     known_error_rate: float = 0.0,
@@ -43,7 +74,8 @@ def write_solution(
     Args:
         numbers: summands, two or more.
         rng: where order, wording and errors come from.
-        words: routine words before each step.
+        words: routine tokens before each step.
+        wording: what they are, one of `WORDINGS`.
         error_rate: chance that a step's sum is wrong.
         known: steps such as `12+18=30` that a reference shows.
         known_error_rate: chance of an error in a step that is known.
@@ -56,8 +88,8 @@ def write_solution(
         if rng.random() < (known_error_rate if shown else error_rate):
             total = misadd(total, rng)
         left.append(total)
-        wording = "".join(rng.choice(WORDS) + " " for _ in range(words))
-        parts.append(f"{wording}{first}+{second}={total}; ")
+        routine = WORDINGS[wording](rng, words) if words else ""
+        parts.append(f"{routine}{first}+{second}={total}; ")
     return "".join(parts)
 
 
@@ -67,9 +99,14 @@ def steps_of(solution: str) -> frozenset[str]:
     return frozenset(f"{x}+{y}={s}" for a, b, s in found for x, y in ((a, b), (b, a)))
 
 
-def is_correct(solution: str, numbers: Sequence[int]) -> bool:
+def spans_of(solution: str) -> list[tuple[int, int]]:
+    """Where each step begins and ends, without the wording before it."""
+    return [found.span() for found in _STEP.finditer(solution)]
+
+
+def is_correct(solution: str, numbers: Sequence[int], wording: str = "words") -> bool:
     """Whether each step adds two numbers that are left, rightly, until one is left."""
-    if not _SOLUTION.fullmatch(solution):
+    if not (_SOLUTION if wording == "words" else _WITH_NUMBERS).fullmatch(solution):
         return False
     left = list(numbers)
     for first, second, total in _STEP.findall(solution):

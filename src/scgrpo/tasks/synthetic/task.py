@@ -4,10 +4,12 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from datasets import Dataset
 
+from scgrpo.mistakes import require_known
 from scgrpo.tasks.base import (
     Disagreement,
     Validation,
@@ -18,13 +20,16 @@ from scgrpo.tasks.base import (
 from scgrpo.tasks.embedded import HELD_OUT_SHARE, TINY_TRAINING, EmbeddedTask, SplitSizes
 from scgrpo.tasks.synthetic.solutions import (
     STEP_TOKENS,
+    WORDINGS,
     is_correct,
     routine_words,
+    spans_of,
     steps_of,
     write_solution,
 )
 
-LARGEST = 20
+LARGEST, MOST_STEPS = 20, 20
+FEW_STEPS = 6
 PATIENCE = 10_000
 """Draws in a row without a new problem, after which a split has all that there are."""
 
@@ -33,18 +38,29 @@ PATIENCE = 10_000
 class SyntheticOptions(SplitSizes):
     """The dials of the task.
 
-    `routine` shapes the corpus from which a base model learns to write, so another share needs
-    another base (`scgrpo build-base`); `steps` may be turned on any base.
+    `routine` and `wording` shape the corpus from which a base model learns to write, so another
+    share needs another base (`scgrpo build-base`); `steps` may be turned on any base, but hardly
+    beyond what its corpus shows.
     """
 
     steps: int = 4
     """Most additions of a training problem; problems have this many or one less."""
     routine: float = 0.5
     """Share of routine tokens in a solution, 0 to 0.9."""
+    wording: str = "words"
+    """What they are: words that no step uses; or `digits` and `sums`, written with the symbols of
+    the steps."""
+    largest: int = LARGEST
+    """Largest number of a problem; smaller ones make many additions easier."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= 6:
-            raise ValueError(f"steps is {self.steps}; the synthetic task has 1 to 6 additions.")
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise ValueError(
+                f"steps is {self.steps}; the synthetic task has 1 to {MOST_STEPS} additions."
+            )
+        require_known("wording", self.wording, list(WORDINGS))
+        if not 2 <= self.largest <= LARGEST:
+            raise ValueError(f"largest is {self.largest}; it lies between 2 and {LARGEST}.")
         if not 0 <= self.routine <= 0.9:
             raise ValueError(f"routine is {self.routine}; the share lies between 0 and 0.9.")
         super().__post_init__()
@@ -64,7 +80,9 @@ class SyntheticTask(EmbeddedTask):
     def trainer_defaults(self) -> dict[str, Any]:
         """SCGRPOConfig fields that suit the shipped base on two cores."""
         longest = self.options.steps + 1
-        length = longest * (STEP_TOKENS + self._words) + 8
+        # Many additions have larger sums, of more digits.
+        step = STEP_TOKENS + (2 if self.options.steps > FEW_STEPS else 0)
+        length = longest * (step + self._words) + 8
         return {**TINY_TRAINING, "max_completion_length": length}
 
     def rows(self, split: str) -> Dataset:
@@ -79,7 +97,7 @@ class SyntheticTask(EmbeddedTask):
         problems: dict[str, list[int]] = {}
         in_vain = 0
         while len(problems) < self.options.size(split) and in_vain < PATIENCE:
-            numbers = draw_problem(rng, self._additions(split, rng))
+            numbers = draw_problem(rng, self._additions(split, rng), self.options.largest)
             text = "+".join(map(str, numbers))
             known = text in problems or text in taken
             if known or is_held_out(numbers) != (split != "train"):
@@ -92,7 +110,7 @@ class SyntheticTask(EmbeddedTask):
         """1.0 for a solution without a wrong step, else 0.0."""
         problems = columns["numbers"]
         return [
-            float(is_correct(completion_text(completion), numbers))
+            float(is_correct(completion_text(completion), numbers, self.options.wording))
             for completion, numbers in zip(completions, problems, strict=True)
         ]
 
@@ -102,7 +120,7 @@ class SyntheticTask(EmbeddedTask):
         rows = self.rows(split or "heldout")
         checked: list[tuple[str, list[int], str, bool]] = []
         for row in rows.select(range(min(limit or 64, len(rows)))):
-            gold = write_solution(row["numbers"], rng, words=self._words)
+            gold = self._write(row["numbers"], rng)
             wrong = damage(gold, row["numbers"], rng)
             checked.append((row["problem_id"], row["numbers"], gold, True))
             checked.append((row["problem_id"], row["numbers"], row["demonstration"], True))
@@ -110,7 +128,7 @@ class SyntheticTask(EmbeddedTask):
         disagreements = tuple(
             Disagreement(problem, text, float(right), float(not right))
             for problem, numbers, text, right in checked
-            if is_correct(text, numbers) != right
+            if is_correct(text, numbers, self.options.wording) != right
         )
         gold_count = sum(right for *_, right in checked)
         return Validation(gold_count // 2, gold_count, len(checked) - gold_count, disagreements)
@@ -123,8 +141,11 @@ class SyntheticTask(EmbeddedTask):
             "problem_id": text,
             "numbers": numbers,
             "level": len(numbers) - 1,
-            "demonstration": write_solution(numbers, rng, words=self._words),
+            "demonstration": self._write(numbers, rng),
         }
+
+    def _write(self, numbers: Sequence[int], rng: random.Random) -> str:
+        return write_solution(numbers, rng, words=self._words, wording=self.options.wording)
 
     @property
     def _words(self) -> int:
@@ -135,9 +156,9 @@ class SyntheticTask(EmbeddedTask):
         return most + 1 if split == "ood" else rng.randint(max(1, most - 1), most)
 
 
-def draw_problem(rng: random.Random, additions: int) -> list[int]:
-    """Numbers up to twenty for this many additions."""
-    return [rng.randint(1, LARGEST) for _ in range(additions + 1)]
+def draw_problem(rng: random.Random, additions: int, largest: int = LARGEST) -> list[int]:
+    """Numbers up to the largest for this many additions."""
+    return [rng.randint(1, largest) for _ in range(additions + 1)]
 
 
 def is_held_out(numbers: Sequence[int]) -> bool:
@@ -148,8 +169,11 @@ def is_held_out(numbers: Sequence[int]) -> bool:
 
 def damage(gold: str, numbers: Sequence[int], rng: random.Random) -> list[str]:
     """Solutions that look right and are not: one thing wrong in each, or every step."""
-    steps = [f"{step}; " for step in gold.split("; ")[:-1]]
-    digits = [place for place, character in enumerate(gold) if character.isdigit()]
+    spans = spans_of(gold)
+    # Each step with the wording before it.
+    ends = [0, *(end for _, end in spans)]
+    steps = [gold[start:end] for start, end in pairwise(ends)]
+    digits = [place for start, end in spans for place in range(start, end) if gold[place].isdigit()]
     place = rng.choice(digits)
     changed = str((int(gold[place]) + rng.randint(1, 9)) % 10)
     return [
