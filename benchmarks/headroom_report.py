@@ -292,6 +292,9 @@ def prediction_figure(found: Sequence[Facts], last: int, output: Path) -> None:
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
         _bare(axis)
+    axes[0].set_yscale("symlog", linthresh=0.1, linscale=2)  # one ruined policy hides no other
+    ticks = [-0.5, -0.2, -0.1, -0.05, 0, 0.05, 0.1]
+    axes[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[0].set_ylabel("held-out Avg@8 minus GRPO")
     present = dict.fromkeys(one["setting"] for one in found)
     handles = [plt.Line2D([], [], ls="", marker=MARKERS[s], color="#555b66") for s in present]
