@@ -102,7 +102,6 @@ def test_no_steps_of_warm_up_are_no_warm_up():
 
 
 def test_clipping_is_at_a_fifth_on_both_sides():
-    logp = torch.tensor([0.5, 1.5]).log()
-    old_logp = torch.zeros(2)
-    found = clipped_surrogate(logp, old_logp, torch.tensor([-1.0, 1.0]))
-    torch.testing.assert_close(found, torch.tensor([0.8, -1.2]))
+    logp = torch.tensor([[0.5, 1.5]]).log()
+    found = clipped_surrogate(logp, torch.zeros(1, 2), torch.tensor([[-1.0, 1.0]]))
+    torch.testing.assert_close(found, torch.tensor([[0.8, -1.2]]))

@@ -42,7 +42,7 @@ def test_quantile_of_ten_million_values():
 
 
 def test_quantile_of_nothing_or_beyond():
-    assert quantile(torch.tensor([3.0, 1.0, 2.0]), 1) == 3
+    assert quantile(torch.tensor([3.0, 1.0, 2.0]), 1.0) == 3
     with pytest.raises(ValueError, match="no values"):
         quantile(torch.zeros(0), 0.5)
     for level in (-0.5, 1.5, 75.0):

@@ -245,7 +245,7 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
             {"advantage": "whitened", "reward_kl": 0.1, "beta": 0.3},
             "beta=0.3 puts a KL to the initial policy into the loss, where reward_kl=0.1 has it",
         ),
-        ({"reward_kl": 0.1}, "reward_kl=0.1 and discount=1.0 shape returns per token"),
+        ({"reward_kl": 0.1}, "reward_kl=0.1 shapes returns per token, which advantage='group'"),
         (
             {"use": "loss", "reference_set": "partial", "loss_type": "cispo"},
             "loss_type='cispo' does not aggregate per token",
