@@ -39,6 +39,7 @@ def logged_by(preset, folder):
     return {name for row in read_jsonl(RunFolder(folder).metrics) for name in row}
 
 
+@pytest.mark.slow
 def test_every_logged_number_is_explained_and_no_other(tmp_path):
     logged = {p: logged_by(p, tmp_path / p) for p in TOGETHER}
     names = set().union(*logged.values())

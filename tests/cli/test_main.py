@@ -109,6 +109,7 @@ def test_doctor_knows_this_installation(letters: None) -> None:
         assert part in result.output
 
 
+@pytest.mark.slow
 def test_doctor_is_quick_and_leaves_the_package_as_it_is(tmp_path: Path) -> None:
     """In a copy that nothing was compiled in, whose files and times stay the same."""
     package = tmp_path / "site" / "scgrpo"

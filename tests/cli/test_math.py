@@ -32,6 +32,7 @@ def command(tmp_path: Path, model: Path) -> list[object]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_train_on_a_local_file(command: list[object], tmp_path: Path, model: Path) -> None:
     result = run(*command, "--eval_steps", 0)
     assert result.exit_code == 0, result.output

@@ -37,6 +37,14 @@ def test_by_hand():
     assert both == pytest.approx(0.25 * forward + 0.75 * reverse, rel=1e-5)
 
 
+def test_the_vocabulary_is_the_last_of_any_dimensions():
+    torch.manual_seed(1)
+    teacher, student = torch.randn(2, 2, 3, 5)
+    found = per_token_divergence(teacher, student)
+    flat = per_token_divergence(teacher.view(6, 5), student.view(6, 5))
+    torch.testing.assert_close(found, flat.view(2, 3))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_never_negative_nor_infinite(kind):
     extreme = torch.tensor([1e4, -1e4, 0.0])
@@ -70,6 +78,8 @@ def test_unknown_kind_and_beta():
         per_token_divergence(torch.zeros(2), torch.zeros(2), "tv")
     with pytest.raises(ValueError, match="beta between 0 and 1, got 1"):
         per_token_divergence(torch.zeros(2), torch.zeros(2), "jsd", beta=1.0)
+    with pytest.raises(ValueError, match="beta"):
+        per_token_divergence(torch.zeros(2), torch.zeros(2), "jsd", beta=0.0)
 
 
 @given(LOGITS, st.sampled_from(KINDS), st.sampled_from([0.5, 1.0, 2.0]), st.floats(0.1, 0.9))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scgrpo.method import WEIGHTS, as_weight, credit_weight
+from scgrpo.method.signals import bounded
 
 SIGNALS = {
     "kl": torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]),
@@ -40,10 +41,10 @@ LN2, LN4 = math.log(2), math.log(4)
 # A token twice, four times, half and a quarter as likely to the teacher, and one of advantage 0.
 OPINIONS = {
     "log_ratio": torch.tensor([LN2, LN4, -LN2, -LN4, LN4]),
-    "contrast_log_ratio": torch.tensor([-LN4, LN2, LN4, LN2, LN2]),
+    "contrast_log_ratio": torch.tensor([-LN4, LN4, LN4, LN2, LN2]),
     "contrast_kl": torch.tensor([0.0, 0.1, 0.2, 0.3, 0.6]),
     "advantage": torch.tensor([0.5, 1.0, -2.0, 0.1, 0.0]),
-    "credit": torch.tensor([0.5, 0.25, 1.0, 0.0, 0.75]),
+    "credit": torch.tensor([0.5, 0.25, 1.0, 0.4, 0.75]),
 }
 
 
@@ -54,15 +55,15 @@ OPINIONS = {
         ("signed", {"low": 0.5, "high": 1.5}, [1.5, 1.5, 1.5, 0.5, 1]),
         ("reversed", {}, [0.5, 0.25, 0.5, 2, 1]),
         ("reversed", {"low": 0.5, "high": 1.5}, [0.5, 0.5, 0.5, 1.5, 1]),
-        ("signed*credit", {}, [1, 0.5, 2, 0, 0.75]),
-        ("signed*credit", {"low": 0.5, "high": 1.5}, [0.75, 0.375, 1.5, 0, 0.75]),
+        ("signed*credit", {}, [1, 0.5, 2, 0.1, 0.75]),
+        ("signed*credit", {"low": 0.5, "high": 1.5}, [0.75, 0.375, 1.5, 0.2, 0.75]),
         # d / (d + 0.2), 0.2 being what `scale` says.
         ("contrast", {}, [0, 1 / 3, 0.5, 0.6, 0.75]),
         ("signed-contrast", {}, [0.25, 2, 0.25, 2, 1]),
         ("signed-contrast", {"low": 0.5, "high": 1.5}, [0.5, 1.5, 0.5, 1.5, 1]),
-        ("inverse", {}, [0.5, 0.75, 0, 1, 0.25]),
+        ("inverse", {}, [0.5, 0.75, 0, 0.6, 0.25]),
         # `shuffle` turns the vector round.
-        ("shuffled", {}, [0.75, 0, 1, 0.25, 0.5]),
+        ("shuffled", {}, [0.75, 0.4, 1, 0.25, 0.5]),
         ("signed-shuffled", {}, [1, 0.25, 2, 2, 2]),
         ("signed-shuffled", {"low": 0.5, "high": 1.5}, [1, 0.5, 1.5, 1.5, 1.5]),
     ],
@@ -70,6 +71,11 @@ OPINIONS = {
 def test_opinions_and_controls_by_hand(name, options, expected):
     weight = as_weight(name, WEIGHTS[name], **options)(OPINIONS, median, lambda x: x.flip(0))
     torch.testing.assert_close(weight, torch.tensor(expected, dtype=torch.float32))
+
+
+def test_only_weights_with_limits_of_their_own_are_bounded():
+    limited = {"signed", "reversed", "signed*credit", "signed-contrast", "signed-shuffled"}
+    assert {name for name, function in WEIGHTS.items() if bounded(function)} == limited
 
 
 def test_the_percentile_itself_counts_and_small_entropies_are_no_trouble():

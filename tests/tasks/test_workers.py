@@ -80,6 +80,7 @@ def patient():
     pool.close()
 
 
+@pytest.mark.slow
 def test_only_processor_time_counts(patient, caplog):
     assert patient.score([("idle",), ("right",)]) == [1.0, 1.0]  # 0.8 s, of which it uses nothing
     assert patient.score([("busy", 0.2)] * 6) == [1.0] * 6  # three and more in one worker

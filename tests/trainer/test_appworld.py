@@ -25,6 +25,7 @@ def write(text, place):
     return tool_call("execute", {"code": f"apis.supervisor.complete_task('{answer}')"})
 
 
+@pytest.mark.slow
 def test_two_steps(make_task, tmp_path):  # noqa: F811
     task = make_task(sandbox="process")
     args = config(

@@ -137,6 +137,7 @@ def test_added_losses_under_checkpointing_and_half_precision(tmp_path, options):
         assert logged[0][name] == pytest.approx(logged[1][name], rel=tolerance)
 
 
+@pytest.mark.slow
 def test_scope_micro_batch_has_one_threshold_each(tmp_path):
     args = config(
         tmp_path,

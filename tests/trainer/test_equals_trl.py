@@ -57,7 +57,10 @@ def test_preset_grpo_is_trl(tmp_path):
     assert_same_run(ours, trl_run(args))
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "bnpo", "dr_grpo"])
+@pytest.mark.parametrize(
+    "loss_type",
+    ["grpo", "dapo", *(pytest.param(x, marks=pytest.mark.slow) for x in ("bnpo", "dr_grpo"))],
+)
 def test_weights_of_one_are_trl(tmp_path, loss_type):
     args = config(
         tmp_path,

@@ -56,8 +56,9 @@ def passes(monkeypatch):
     ("preset", "fields", "students"),
     [
         ("sc-grpo-signed-ungated", {}, 0),
-        ("rlsd", {"loss_type": "dapo"}, 0),
-        ("sc-grpo", {"threshold_fixed": 0.3}, 7),  # an unsolved group but for its reference
+        pytest.param("rlsd", {"loss_type": "dapo"}, 0, marks=pytest.mark.slow),
+        # An unsolved group but for its reference.
+        pytest.param("sc-grpo", {"threshold_fixed": 0.3}, 7, marks=pytest.mark.slow),
     ],
 )
 def test_updates_are_those_with_a_student_pass(tmp_path, monkeypatch, preset, fields, students):
@@ -103,7 +104,7 @@ def test_c_of_the_step_before_survives_a_resume(tmp_path):
     "fields",
     [
         {"steps_per_generation": 8},  # two optimizer steps: TRL's own pass is taken
-        {"num_iterations": 2},
+        pytest.param({"num_iterations": 2}, marks=pytest.mark.slow),
         {"importance_sampling_level": "sequence"},
         {"rollout_steps": 1},  # whose records show every token
     ],

@@ -102,6 +102,7 @@ def test_a_config_of_the_users_own_is_not_overwritten(tmp_path):
     assert (tmp_path / "config.yaml").read_text() == "lr: 3\n"
 
 
+@pytest.mark.slow
 def test_records_do_not_change_what_is_learned(tmp_path):
     def weights(**fields):
         run = trainer(config(tmp_path / str(fields), max_steps=2, **fields))

@@ -76,6 +76,7 @@ def test_no_problem_is_drawn_afresh_twice_in_a_step(tmp_path):
     assert run.state.log_history[0]["sampling/masked_groups"] == 0
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_batch(tmp_path):
     prompts = [
         [r["prompt"] for r in step_of(tmp_path, "bdfhjlnp", seed=seed)[0]] for seed in (0, 0, 1)

@@ -75,6 +75,7 @@ def run(tmp_path_factory):
     return trainer
 
 
+@pytest.mark.slow
 def test_rewards_come_from_the_purchases(run):
     for group in run.records.values():
         goal = next(g for g in run.shop.goals if g.instruction in json.dumps(group[0]["prompt"]))
@@ -83,6 +84,7 @@ def test_rewards_come_from_the_purchases(run):
         assert [r["reward"] for r in group] == pytest.approx([1.0, 1.0, bare, 0.0])
 
 
+@pytest.mark.slow
 def test_groups_are_routed_and_weighted(run):
     log = [row for row in run.state.log_history if "credit/route_partial" in row]
     assert [row["credit/route_partial"] for row in log] == [1.0, 1.0]
@@ -91,6 +93,7 @@ def test_groups_are_routed_and_weighted(run):
     assert all(row["grad_norm"] > 0 for row in log)
 
 
+@pytest.mark.slow
 def test_only_what_the_model_wrote_counts(run):
     batch = run._buffered_inputs[0]
     written = batch["tool_mask"].bool() & batch["completion_mask"].bool()

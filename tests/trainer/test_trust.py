@@ -10,7 +10,7 @@ from tests.trainer.test_equals_trl import TRLS_CUT, assert_same_run, trl_run
 from tests.trainer.tiny import tiny_dataset
 
 
-@pytest.mark.parametrize("weight", ["signed", "credit"])
+@pytest.mark.parametrize("weight", ["signed", pytest.param("credit", marks=pytest.mark.slow)])
 def test_without_trust_it_is_trl(tmp_path, weight):
     args = config(
         tmp_path,
@@ -31,6 +31,7 @@ def halves(completions, **_):
     return [float(i % 8 < 4) for i in range(len(completions))]
 
 
+@pytest.mark.slow
 def test_trust_survives_a_resume(tmp_path):
     def run(folder):
         args = config(

@@ -266,6 +266,7 @@ def test_mbpp(make: Any, tmp_path: Path) -> None:
     assert not hasty.failures
 
 
+@pytest.mark.slow
 def test_evalplus(make: Any, tmp_path: Path) -> None:
     """Rows of HumanEval+ and MBPP+, whose tests are programs that use numpy."""
     data = rows.write(tmp_path / "he.jsonl", rows.HUMANEVAL_PLUS)

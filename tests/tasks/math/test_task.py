@@ -221,6 +221,7 @@ def test_options_that_cannot_be(options, words):
         load_task("gsm8k", **options)
 
 
+@pytest.mark.slow
 def test_rewards_come_from_workers_and_a_slow_comparison_costs_its_item(caplog):
     task = load_task("math500", processes=1, seconds=3)
     assert task.workers._pool is None

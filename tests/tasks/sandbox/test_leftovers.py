@@ -119,6 +119,7 @@ with pool.sandbox() as sandbox:
 """
 
 
+@pytest.mark.slow
 def test_sandboxes_end_with_their_owner(unfiltered: SandboxPool) -> None:
     """Also if it is killed, as the kernel does when memory is short."""
     owner = subprocess.Popen(

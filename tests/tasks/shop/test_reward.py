@@ -145,6 +145,7 @@ def test_quirks_of_token_sets_are_the_originals():
     assert not similar("lead free", "gluten free")
 
 
+@pytest.mark.slow
 def test_against_the_independent_version():
     shop = ShopTask().shop
     rng = random.Random(1)
