@@ -7,13 +7,16 @@ STAMP := $(VENV)/.installed
 DISTRIBUTED := $(VENV)/distributed
 LOWEST := $(VENV)/lowest
 
+# More than cores: some tests wait, for a sandbox or another process.
+WORKERS := $(shell nproc | awk '{n = int($$1 * 3 / 2); print n > 8 ? 8 : n}')
+
 .PHONY: demo test slow gpu lint format mutants clean
 
 demo: $(STAMP)
 	$(BIN)/scgrpo demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 slow: $(DISTRIBUTED)/.installed $(LOWEST)/.installed
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m slow

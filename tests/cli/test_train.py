@@ -60,9 +60,8 @@ def steps_of(folder: Path) -> list[int]:
     return [json.loads(text)["step"] for text in rows]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_says_how_to_go_on_and_does(folder: Path, number: int) -> None:
     process = start(folder)
     assert process.stdout is not None
