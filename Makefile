@@ -8,7 +8,7 @@ DISTRIBUTED := $(VENV)/distributed
 LOWEST := $(VENV)/lowest
 
 # More than cores: some tests wait, for a sandbox or another process.
-WORKERS := $(shell nproc | awk '{n = int($$1 * 3 / 2); print n > 8 ? 8 : n}')
+WORKERS := $(shell nproc | awk '{n = int($$1 * 3 / 2); print (n > 8 ? 8 : n)}')
 
 .PHONY: demo test slow gpu lint format mutants clean
 
