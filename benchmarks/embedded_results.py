@@ -4,8 +4,9 @@
     scgrpo compare --config examples/comparison/axis.yaml         # runs/axis/results.json
     scgrpo compare --config examples/comparison/lookup.yaml       # runs/lookup/results.json
     scgrpo compare --config examples/comparison/axes.yaml         # runs/axes/results.json
+    scgrpo compare --config examples/comparison/cheaper.yaml      # runs/cheaper/results.json
     python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis \\
-        --lookup runs/lookup --axes runs/axes
+        --lookup runs/lookup --axes runs/axes --cheaper runs/cheaper
 
 Without the options it works on the committed records in benchmarks/results.
 """
@@ -204,8 +205,9 @@ def main() -> None:
     parser.add_argument("--axis", type=Path, help="folder of the comparison along the axes")
     parser.add_argument("--lookup", type=Path, help="folder of the comparison on the agent task")
     parser.add_argument("--axes", type=Path, help="folder of the comparison of axes.yaml")
+    parser.add_argument("--cheaper", type=Path, help="folder of the comparison of savings")
     options = parser.parse_args()
-    for name in ("embedded", "axis", "lookup", "axes"):
+    for name in ("embedded", "axis", "lookup", "axes", "cheaper"):
         if folder := getattr(options, name):
             shutil.copy(folder / "results.json", RECORDS / f"{name}.json")
     show_embedded()
@@ -213,6 +215,8 @@ def main() -> None:
     show_axis()
     if (RECORDS / "axes.json").exists():
         gain_figure(*_recorded("axes"), DOCS / "gain_axes.png")
+    if (RECORDS / "cheaper.json").exists():
+        _recorded("cheaper")
 
 
 def show_embedded() -> None:

@@ -1,6 +1,6 @@
 """A short supervised warm-up, after which answers have a form and groups are mixed.
 
-python examples/smollm2/warmup.py runs/smollm2/model runs/smollm2/data runs/smollm2/warm
+python examples/smollm2/warmup.py runs/smollm2/model runs/smollm2/data runs/smollm2/warm [EPOCHS]
 """
 
 import sys
@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset, load_dataset
 from trl import SFTConfig, SFTTrainer
 
-EPOCHS, BATCH, LEARNING_RATE = 2, 16, 2e-4
+EPOCHS, BATCH, LEARNING_RATE = 2.0, 16, 2e-4
 
 
 def conversations(path: Path) -> Dataset:
@@ -26,13 +26,14 @@ def conversations(path: Path) -> Dataset:
 
 
 def main() -> None:
-    if len(sys.argv) != 4:
-        raise SystemExit("usage: warmup.py MODEL DATA OUTPUT")
-    model, data, output = map(Path, sys.argv[1:])
+    if len(sys.argv) not in (4, 5):
+        raise SystemExit("usage: warmup.py MODEL DATA OUTPUT [EPOCHS]")
+    model, data, output = map(Path, sys.argv[1:4])
+    epochs = float(sys.argv[4]) if sys.argv[4:] else EPOCHS
     cuda = torch.cuda.is_available()
     args = SFTConfig(
         str(output),
-        num_train_epochs=EPOCHS,
+        num_train_epochs=epochs,
         per_device_train_batch_size=BATCH,
         learning_rate=LEARNING_RATE,
         lr_scheduler_type="cosine",
