@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import Aggregation
-from scgrpo.credit.forward import inside_forward, predicting
+from scgrpo.credit.forward import inside_forward, predicting, sampled_logps
 from scgrpo.credit.reading import Seconds, timed
 from scgrpo.credit.scoring import Heads
 from scgrpo.credit.trust import opinion_rows
@@ -65,11 +65,12 @@ class DistillationLoss(NoUse):
         with timed(seconds, "teacher_pass"):
             teacher_MH = self._teacher_states(micro_batch)
 
-        def divergence(student_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def divergence(student_hidden: Tensor, output: Any) -> tuple[Tensor, Tensor, Tensor]:
             student_MH = predicting(student_hidden, active_BT)
             clipped, whole = self.heads.clipped_divergence(teacher_MH, student_MH)
             with torch.no_grad():
-                return clipped, whole, self._log_ratios(teacher_MH, student_MH, micro_batch)
+                own_M = None if self.heads.rounds(student_MH) else sampled_logps(output, active_BT)
+                return clipped, whole, self._log_ratios(teacher_MH, student_MH, own_M, micro_batch)
 
         with inside_forward(self.student, divergence) as found:
             loss = surrogate()
@@ -87,11 +88,14 @@ class DistillationLoss(NoUse):
         opinions = _opinions(micro_batch, log_ratio_M)
         return Loss(loss + coefficient * term, logged, seconds, opinions)
 
-    def _log_ratios(self, teacher_MH: Tensor, student_MH: Tensor, micro_batch: Batch) -> Tensor:
+    def _log_ratios(
+        self, teacher_MH: Tensor, student_MH: Tensor, own_M: Tensor | None, micro_batch: Batch
+    ) -> Tensor:
         """d `(M)` of the sampled tokens, nats."""
         ids_M = micro_batch["completion_ids"][micro_batch["credit_active"]]
-        teacher_M = self.heads.logps(teacher_MH, ids_M, of_teacher=True)
-        return teacher_M - self.heads.logps(student_MH, ids_M, of_teacher=False)
+        if own_M is None:
+            own_M = self.heads.logps(student_MH, ids_M, of_teacher=False)
+        return self.heads.logps(teacher_MH, ids_M, of_teacher=True) - own_M
 
     def _teacher_states(self, micro_batch: Batch) -> Tensor:
         """States `(M, H)` of the teacher that predict the tokens which have one."""
