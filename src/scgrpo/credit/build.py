@@ -154,7 +154,14 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
 
 def _distillation_loss(host: Host) -> DistillationLoss:
     return DistillationLoss(
-        host.method, host.world, host.policy, *_models(host), host.aggregation, host.autocast
+        host.method,
+        host.world,
+        host.policy,
+        *_models(host),
+        host.aggregation,
+        host.autocast,
+        host.score_tokens,
+        host.share_prompts,
     )
 
 
