@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax, pad
 from trl.trainer.utils import add_fused_lm_head
 
 from scgrpo.config import Method
-from scgrpo.credit import heads
+from scgrpo.credit import heads, scoring
 from scgrpo.credit.build import build_credit
 from scgrpo.credit.in_update import LATER
 from scgrpo.credit.use import Update
@@ -67,10 +67,10 @@ def surrogate_of_trl(model, batch):
 class Step:
     """Optimizer steps of a credit, each of one generation batch."""
 
-    def __init__(self, method, world=None, model=None, order=None, surrogate=None):
+    def __init__(self, method, world=None, model=None, order=None, surrogate=None, **options):
         self.model = model or tiny_model().eval()
         self.surrogate = surrogate or surrogate_of
-        self.credit = build_credit(host_of(method, world, self.model))
+        self.credit = build_credit(host_of(method, world, self.model, **options))
         self.world, self.order = world, order
 
     def __call__(self, number=0, cut=1, updates_once=True, texts=TEXTS, rewards=REWARDS):
@@ -300,6 +300,19 @@ def test_states_are_kept_of_active_tokens_alone_and_let_go():
     step()
     step(1)
     assert not step.credit.use.read and not step.credit.use.divergences
+
+
+def test_states_that_wait_on_the_cpu_are_those_that_are_read(monkeypatch):
+    """What is kept goes through `offloaded`; tests/credit/test_cuda.py has its copies on a GPU."""
+    plain, moved = Step(FIXED), []
+    value, _, _ = plain(cut=3)
+    offload = lambda states: moved.append(states.shape) or states.clone()  # noqa: E731
+    monkeypatch.setattr(scoring, "offloaded", offload)
+    for offloads in (False, True):
+        step = Step(FIXED, offloads_states=offloads)
+        found, _, _ = step(cut=3)
+        assert found == value and torch.equal(step.gradient, plain.gradient)
+        assert len(moved) == (4 if offloads else 0)
 
 
 def test_a_rollout_that_only_fills_a_micro_batch_is_not_read():

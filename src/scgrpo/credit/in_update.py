@@ -172,7 +172,8 @@ class WeightInUpdate(TokenWeight):
     ) -> tuple[Tensor, Tensor]:
         """D and d `(M)`, one rollout after the other; the teachers' states are let go."""
         heads = self.scorer.heads.gathered()
-        taught = [self.taught.pop(r) for r in micro_batch["rollout_row"][later_BT.any(1)].tolist()]
+        rows = micro_batch["rollout_row"][later_BT.any(1)].tolist()
+        taught = [self.taught.pop(r).to(student_MH.device, non_blocking=True) for r in rows]
         if not taught:
             nothing = student_MH.new_zeros(0, dtype=torch.float32)
             return nothing, nothing

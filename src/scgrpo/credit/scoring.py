@@ -156,6 +156,14 @@ def compare(
     return [found[row] for row in range(len(taught))]
 
 
+def offloaded(states: Tensor) -> Tensor:
+    """A copy in pinned memory of the CPU, for which nobody waits; states on the CPU stay."""
+    if not states.is_cuda:
+        return states
+    kept = torch.empty(states.shape, dtype=states.dtype, pin_memory=True)
+    return kept.copy_(states, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Scores completions in micro-batches: no gradient, no dropout, longest first."""
@@ -172,6 +180,8 @@ class Scorer:
     """Padded tokens in one micro-batch; a longer completion goes alone."""
     shares_prompts: bool = True
     """Whether prompts that several completions share are read once."""
+    offloads_states: bool = False
+    """Whether the states that `taught` returns lie on the CPU."""
 
     @cached_property
     def _reading(self) -> Reading:
@@ -227,10 +237,10 @@ class Scorer:
             for rows, (states,) in self._reading(readers, completions, seconds):
                 with timed(seconds, "teacher_pass"):
                     if heads is None:
-                        taught = [
-                            Taught(states=torch.stack([one[asked[row]] for one in some]))
-                            for row, some in zip(rows, states, strict=True)
-                        ]
+                        both = zip(rows, states, strict=True)
+                        kept = [torch.stack([o[asked[row]] for o in some]) for row, some in both]
+                        kept = [*map(offloaded, kept)] if self.offloads_states else kept
+                        taught = [Taught(states=states_RAH) for states_RAH in kept]
                     else:
                         taught = _said(heads, states, [completions[row] for row in rows])
                     found |= zip(rows, taught, strict=True)
