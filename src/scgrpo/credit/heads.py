@@ -101,8 +101,12 @@ class PolicyHeads:
             )
 
     def rounds(self, hidden: Tensor) -> bool:
-        """Whether such states and the student's head are of less than float32 where they meet."""
-        return self._dtype(hidden, self.student.get_output_embeddings().weight).itemsize < 4
+        """Whether TRL's head of the loss rounds the logits of such states, as ours never does."""
+        if self.in_float32:
+            return False
+        device = hidden.device.type
+        mixed = torch.is_autocast_enabled(device)
+        return (torch.get_autocast_dtype(device) if mixed else hidden.dtype).itemsize < 4
 
     def clipped_divergence(
         self, teacher_hidden: Tensor, student_hidden: Tensor

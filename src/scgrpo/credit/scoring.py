@@ -95,7 +95,7 @@ class Heads(Protocol):
         ...
 
     def rounds(self, hidden: Tensor) -> bool:
-        """Whether such states and the student's head are of less than float32 where they meet."""
+        """Whether TRL's head of the loss rounds the logits of such states."""
         ...
 
     def clipped_divergence(
