@@ -7,6 +7,8 @@ import torch
 from torch.nn.functional import log_softmax
 
 from scgrpo.credit.heads import PolicyHeads
+from tests.credit.test_scoring import policy_of, random_requests, scorer_of
+from tests.trainer.tiny import tiny_model
 
 TOKENS, HIDDEN, VOCABULARY = 256, 64, 151_936
 pytestmark = [
@@ -78,6 +80,35 @@ def test_gradient_is_that_of_the_cpu(clip):
         clipped.sum().backward()
         gradients.append(student.grad.cpu())
     torch.testing.assert_close(gradients[1], gradients[0], rtol=2e-3, atol=2e-5)
+
+
+def test_comparison_is_that_of_float64():
+    """Not yet run on a card."""
+    weight, teacher, student = numbers(torch.float32)
+    ids = torch.arange(TOKENS, device="cuda")
+    kl, theirs, own = head(weight).comparison(torch.stack([teacher, student]), student, ids)
+    log_p, log_q = log_probs(teacher, weight), log_probs(student, weight)
+    expected = (log_p.exp() * (log_p - log_q)).sum(-1)
+    torch.testing.assert_close(kl[0].double(), expected, rtol=2e-3, atol=1e-5)
+    assert kl[1].max() < 1e-5
+    for found, log_probs_MV in ((theirs[0], log_p), (theirs[1], log_q), (own, log_q)):
+        exact = log_probs_MV[range(TOKENS), ids]
+        torch.testing.assert_close(found.double(), exact, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("offloads", [False, True])
+def test_states_wait_on_the_cpu_where_asked(offloads):
+    """Not yet run on a card."""
+    model, requests = tiny_model().eval().cuda(), random_requests(3, teachers=2)
+    asked = [torch.ones(len(r.completion), dtype=torch.bool, device="cuda") for r in requests]
+    found, _ = scorer_of(model, offloads_states=offloads).taught(requests, asked)
+    for request, one in zip(requests, found, strict=True):
+        assert one.states.is_cuda != offloads and one.states.is_pinned() == offloads
+        with torch.no_grad():
+            states = policy_of(model).hidden_states(
+                request.teacher_prompts, [request.completion] * 2
+            )
+        torch.testing.assert_close(one.states.cuda().flatten(0, 1), states, rtol=1e-3, atol=1e-4)
 
 
 def test_the_vocabulary_never_stands_in_full():

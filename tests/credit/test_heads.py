@@ -1,5 +1,7 @@
 """Heads of models that scale or cap their logits: equal to the model's own, in float64."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.nn.functional import log_softmax
@@ -13,6 +15,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
 )
+from trl.trainer.utils import add_fused_lm_head
 
 from scgrpo.credit import heads as heads_module
 from scgrpo.credit.heads import PolicyHeads
@@ -131,3 +134,25 @@ def test_logits_that_stand_at_once_are_bounded(monkeypatch, learns):
         torch.testing.assert_close(found, expected)
     monkeypatch.setitem(heads_module._LOGITS, "cpu", 1)
     assert max(asked()[1]) == 2  # one token, by each of two teachers
+
+
+@pytest.mark.parametrize("of_head", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("of_states", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("in_float32", [False, True])
+def test_it_is_known_when_trls_head_rounds_logits(of_head, of_states, mixed, in_float32):
+    """Their log-probs are further from ours than those of float32 can be."""
+    model = made("plain", 0)
+    add_fused_lm_head(model, cast_lm_head_to_fp32=in_float32)
+    torch.manual_seed(1)
+    states = torch.randn(1, 200, 32).to(of_states)
+    model.base_model.forward = lambda **_: SimpleNamespace(last_hidden_state=states)
+    head = model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().to(of_head))
+    ids = torch.randint(3, 40, (1, 200))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        found = model(labels=ids, fused_lm_head=True).log_probs[0]
+        heads = PolicyHeads(model, model, 1.0, in_float32=in_float32)
+        rounds = heads.rounds(states[0, :-1])
+        exact = heads.logps(states[0, :-1], ids[0, 1:], of_teacher=False)
+    assert rounds == bool((found - exact).abs().max() > 1e-4)

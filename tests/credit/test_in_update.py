@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import log_softmax, pad
+from trl.trainer.utils import add_fused_lm_head
 
 from scgrpo.config import Method
+from scgrpo.credit import heads, scoring
 from scgrpo.credit.build import build_credit
 from scgrpo.credit.in_update import LATER
 from scgrpo.credit.use import Update
@@ -43,12 +45,32 @@ def surrogate_of(model, batch):
     return (logp * advantage * batch["completion_mask"]).sum()
 
 
+def fused(model):
+    """A model with TRL's fused head, which says log-probs and no logits."""
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    return model
+
+
+def surrogate_of_trl(model, batch):
+    """The same sum from the log-probs of TRL's fused head, as its trainer asks for them."""
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    width = batch["completion_ids"].shape[1]
+    labels = ids.masked_fill(mask == 0, -100)
+    labels[:, :-width] = -100
+    output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+    advantage = batch["advantages"]
+    advantage = advantage if advantage.dim() == 2 else advantage[:, None]
+    return (output.log_probs[:, -width:] * advantage * batch["completion_mask"]).sum()
+
+
 class Step:
     """Optimizer steps of a credit, each of one generation batch."""
 
-    def __init__(self, method, world=None, model=None, order=None):
+    def __init__(self, method, world=None, model=None, order=None, surrogate=None, **options):
         self.model = model or tiny_model().eval()
-        self.credit = build_credit(host_of(method, world, self.model))
+        self.surrogate = surrogate or surrogate_of
+        self.credit = build_credit(host_of(method, world, self.model, **options))
         self.world, self.order = world, order
 
     def __call__(self, number=0, cut=1, updates_once=True, texts=TEXTS, rewards=REWARDS):
@@ -68,7 +90,7 @@ class Step:
         for place, micro_batch in enumerate(micro_batches):
             update = Update(number, cut, place == cut - 1)
             loss = self.credit.loss(
-                micro_batch, lambda m=micro_batch: surrogate_of(self.model, m), update
+                micro_batch, lambda m=micro_batch: self.surrogate(self.model, m), update
             )
             loss.value.backward()
             total += loss.value.item()
@@ -124,6 +146,43 @@ def test_value_and_gradient_are_those_with_a_pass(method, cut):
     for name in ("weight", "log_ratio", "advantages", *(("kl",) if "kl" in whole[0] else ())):
         joined = torch.cat([m[name] for m in parts])
         torch.testing.assert_close(joined, whole[0][name][order], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", [SIGNED, FIXED], ids=["d", "D"])
+def test_the_students_head_is_asked_once_beside_that_of_the_loss_or_not_at_all(method, monkeypatch):
+    """Where the loss has the log-probs of the sampled tokens, they are d's; D has both at once."""
+    order = [0, 9, 2, 7, 4, 11, 6, 3, 8, 1, 10, 5]
+    passed = Step(method)
+    value, _, whole = passed(updates_once=False)
+    asked = []
+    linear = heads.linear
+    monkeypatch.setattr(heads, "linear", lambda x, w: asked.append(len(x)) or linear(x, w))
+    waited = Step(method, model=fused(tiny_model().eval()), order=order, surrogate=surrogate_of_trl)
+    found, _, parts = waited(cut=3)
+    tokens = int(sum(m["credit_active"][m[LATER]].sum() for m in parts))
+    kept = int(sum(m["credit_active"][~m[LATER]].sum() for m in parts))
+    assert sum(asked) == 2 * kept + tokens * (2 if method is FIXED else 1)
+    assert found == pytest.approx(value, rel=1e-5)
+    assert_same_gradient(waited.gradient, passed.gradient)
+    joined = torch.cat([m["log_ratio"] for m in parts])
+    torch.testing.assert_close(joined, whole[0]["log_ratio"][order], atol=1e-5, rtol=1e-4)
+
+
+def test_rounded_log_probs_of_the_loss_are_not_taken():
+    """They would be of logits in bfloat16; ours are of float32, whatever was multiplied."""
+    model = fused(tiny_model().eval().bfloat16())
+    step = Step(SIGNED, model=model, surrogate=surrogate_of_trl)
+    _, _, (batch,) = step()
+    ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+    width = batch["completion_ids"].shape[1]
+    with torch.no_grad():
+        states = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+    logits = states[:, -width - 1 : -1].float() @ model.get_output_embeddings().weight.float().T
+    logp = log_softmax(logits, -1).gather(2, batch["completion_ids"][..., None])[..., 0]
+    active = batch["credit_active"]
+    found = batch["teacher_logp"] - batch["log_ratio"]
+    torch.testing.assert_close(found[active], logp[active], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +300,19 @@ def test_states_are_kept_of_active_tokens_alone_and_let_go():
     step()
     step(1)
     assert not step.credit.use.read and not step.credit.use.divergences
+
+
+def test_states_that_wait_on_the_cpu_are_those_that_are_read(monkeypatch):
+    """What is kept goes through `offloaded`; tests/credit/test_cuda.py has its copies on a GPU."""
+    plain, moved = Step(FIXED), []
+    value, _, _ = plain(cut=3)
+    offload = lambda states: moved.append(states.shape) or states.clone()  # noqa: E731
+    monkeypatch.setattr(scoring, "offloaded", offload)
+    for offloads in (False, True):
+        step = Step(FIXED, offloads_states=offloads)
+        found, _, _ = step(cut=3)
+        assert found == value and torch.equal(step.gradient, plain.gradient)
+        assert len(moved) == (4 if offloads else 0)
 
 
 def test_a_rollout_that_only_fills_a_micro_batch_is_not_read():

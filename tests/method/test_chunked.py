@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 
 from scgrpo.method import (
+    chunked_comparison,
     chunked_disagreement,
     chunked_divergence,
     chunked_statistics,
@@ -186,3 +187,35 @@ def test_disagreement_is_the_dense_one(chunk):
     hidden = torch.randn(3, 37, 7)
     found = chunked_disagreement(hidden, head_of(head, bias), temperature=0.5, chunk_tokens=chunk)
     torch.testing.assert_close(found, disagreement(linear(hidden, head, bias), temperature=0.5))
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 1000])
+def test_comparison_is_the_dense_one_of_each_teacher(chunk):
+    _, teacher_head, hidden, head, teacher_bias, bias = heads()
+    shown, ids = torch.randn(3, 37, 11), torch.randint(0, 53, (37,))
+    both = shown, head_of(teacher_head, teacher_bias), hidden, head_of(head, bias)
+    kl, theirs, own = chunked_comparison(*both, ids, temperature=0.5, chunk_tokens=chunk)
+    logits = linear(hidden, head, bias)
+    log_q = (logits / 0.5).log_softmax(-1)
+    torch.testing.assert_close(own, log_q[torch.arange(37), ids])
+    for teacher in range(3):
+        taught = linear(shown[teacher], teacher_head, teacher_bias)
+        dense = per_token_divergence(taught, logits, temperature=0.5)
+        torch.testing.assert_close(kl[teacher], dense)
+        log_p = (taught / 0.5).log_softmax(-1)
+        torch.testing.assert_close(theirs[teacher], log_p[torch.arange(37), ids])
+
+
+def test_comparison_asks_each_head_of_each_token_once():
+    seen = []
+
+    def counted(name, head):
+        return lambda chunk: (seen.extend((name, x) for x in chunk[:, 0].tolist()), head(chunk))[1]
+
+    student, shown = torch.randn(9, 4), torch.randn(2, 9, 4)
+    of = [counted(name, head_of(torch.randn(6, 4))) for name in "pq"]
+    ids = torch.zeros(9, dtype=torch.int64)
+    kl, _, _ = chunked_comparison(shown, of[0], student, of[1], ids, chunk_tokens=4)
+    assert len(seen) == len(set(seen)) == 27 and kl.shape == (2, 9)
+    nothing = chunked_comparison(shown[:, :0], of[0], student[:0], of[1], ids[:0])
+    assert [tuple(x.shape) for x in nothing] == [(2, 0), (2, 0), (0,)]

@@ -290,6 +290,14 @@ def test_batch_that_cannot_be_cut_into_groups(tmp_path):
             "off_policy_mask_threshold=0.5 drops sequences by the sign",
         ),
         ({"score_tokens": 0}, "score_tokens is 0"),
+        (
+            {"offload_teacher_states": True},
+            "offload_teacher_states=True has no states .* threshold_scope='batch' and weight='cr",
+        ),
+        (
+            {"offload_teacher_states": True, "weight": "signed", "reference_set": "partial"},
+            "weight='signed' keep none; set threshold_scope='previous' with a weight of D",
+        ),
     ],
 )
 def test_choices_that_cannot_work(tmp_path, fields, message):

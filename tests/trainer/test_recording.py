@@ -15,8 +15,9 @@ from scgrpo.reports.runs import load_runs
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.models import find_model
 from scgrpo.trainer import config as trainer_config
+from scgrpo.trainer.records import Decoder
 from tests.trainer.runs import config, trainer, vowels
-from tests.trainer.tiny import tiny_dataset, tiny_model
+from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
 STEPS = {"max_steps": 3, "save_strategy": "steps", "save_steps": 2, "rollout_steps": 2}
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 8}
@@ -137,3 +138,13 @@ def test_bfloat16_falls_back_with_a_line(tmp_path, monkeypatch, caplog):
     assert SCGRPOConfig(str(tmp_path), use_cpu=True).bf16 is True  # which the CPU can, if asked
     assert SCGRPOConfig(str(tmp_path), bf16=False).bf16 is False
     assert not caplog.text
+
+
+def test_each_token_is_decoded_once_for_all_records(monkeypatch):
+    tokenizer, seen = tiny_tokenizer(), []
+    decode = tokenizer.decode
+    monkeypatch.setattr(tokenizer, "decode", lambda ids, **k: seen.append(ids) or decode(ids, **k))
+    decoder, rows = Decoder(tokenizer), [[9, 12, 9, 1], [12, 30], [], [1, 9]]
+    pieces = [decoder.pieces(row) for row in rows]
+    assert sorted(seen) == [[1], [9], [12], [30]]
+    assert pieces == [[decode([token]) for token in row] for row in rows]

@@ -66,6 +66,8 @@ class Host:
     """Whether somebody else than the chat template may make the student's prompts."""
     heads_in_float32: bool = False
     """Whether mixed precision ends before the output heads."""
+    offloads_states: bool = False
+    """Whether states that wait for the update do so on the CPU."""
     served: Served | None = None
     """Who makes the teacher's pass for weights of log-probs alone; None for the models here."""
 
@@ -145,6 +147,7 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
         divergence=host.method.needs_divergence,
         max_tokens=host.score_tokens,
         shares_prompts=host.share_prompts,
+        offloads_states=host.offloads_states,
     )
     if host.served is not None:
         scorer = ServedScorer(**vars(scorer), served=host.served)
@@ -154,7 +157,14 @@ def _token_weight(host: Host) -> TokenWeight | StudentWeight:
 
 def _distillation_loss(host: Host) -> DistillationLoss:
     return DistillationLoss(
-        host.method, host.world, host.policy, *_models(host), host.aggregation, host.autocast
+        host.method,
+        host.world,
+        host.policy,
+        *_models(host),
+        host.aggregation,
+        host.autocast,
+        host.score_tokens,
+        host.share_prompts,
     )
 
 

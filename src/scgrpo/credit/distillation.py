@@ -10,6 +10,7 @@ Shapes: B rollouts of a micro-batch, T tokens, M tokens that have a teacher, H h
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 
 from scgrpo.config import Method
 from scgrpo.credit.aggregation import Aggregation
-from scgrpo.credit.forward import inside_forward, predicting
-from scgrpo.credit.reading import Seconds, timed
+from scgrpo.credit.forward import inside_forward, predicting, sampled_logps
+from scgrpo.credit.reading import Reader, Reading, Seconds
 from scgrpo.credit.scoring import Heads
 from scgrpo.credit.trust import opinion_rows
 from scgrpo.credit.use import Loss, NoUse, Passes, Update
@@ -41,6 +42,14 @@ class DistillationLoss(NoUse):
     aggregate: Aggregation
     autocast: Callable[[], AbstractContextManager[Any]]
     """Mixed precision of the teacher's pass."""
+    max_tokens: int = 16384
+    """Padded tokens in one pass of the teacher; a longer completion goes alone."""
+    shares_prompts: bool = True
+    """Whether prompts that several completions of a micro-batch share are read once."""
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading(self.world, self.max_tokens, self.shares_prompts)
 
     def passes(
         self, batch: Batch, step: StepContext, references: References, prompts: ShownPrompts
@@ -62,14 +71,14 @@ class DistillationLoss(NoUse):
     def loss(self, micro_batch: Batch, surrogate: Callable[[], Tensor], update: Update) -> Loss:
         active_BT, method = micro_batch["credit_active"], self.method
         seconds: Seconds = {}
-        with timed(seconds, "teacher_pass"):
-            teacher_MH = self._teacher_states(micro_batch)
+        teacher_MH = self._teacher_states(micro_batch, seconds)
 
-        def divergence(student_hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def divergence(student_hidden: Tensor, output: Any) -> tuple[Tensor, Tensor, Tensor]:
             student_MH = predicting(student_hidden, active_BT)
             clipped, whole = self.heads.clipped_divergence(teacher_MH, student_MH)
             with torch.no_grad():
-                return clipped, whole, self._log_ratios(teacher_MH, student_MH, micro_batch)
+                own_M = None if self.heads.rounds(student_MH) else sampled_logps(output, active_BT)
+                return clipped, whole, self._log_ratios(teacher_MH, student_MH, own_M, micro_batch)
 
         with inside_forward(self.student, divergence) as found:
             loss = surrogate()
@@ -87,13 +96,16 @@ class DistillationLoss(NoUse):
         opinions = _opinions(micro_batch, log_ratio_M)
         return Loss(loss + coefficient * term, logged, seconds, opinions)
 
-    def _log_ratios(self, teacher_MH: Tensor, student_MH: Tensor, micro_batch: Batch) -> Tensor:
+    def _log_ratios(
+        self, teacher_MH: Tensor, student_MH: Tensor, own_M: Tensor | None, micro_batch: Batch
+    ) -> Tensor:
         """d `(M)` of the sampled tokens, nats."""
         ids_M = micro_batch["completion_ids"][micro_batch["credit_active"]]
-        teacher_M = self.heads.logps(teacher_MH, ids_M, of_teacher=True)
-        return teacher_M - self.heads.logps(student_MH, ids_M, of_teacher=False)
+        if own_M is None:
+            own_M = self.heads.logps(student_MH, ids_M, of_teacher=False)
+        return self.heads.logps(teacher_MH, ids_M, of_teacher=True) - own_M
 
-    def _teacher_states(self, micro_batch: Batch) -> Tensor:
+    def _teacher_states(self, micro_batch: Batch, seconds: Seconds) -> Tensor:
         """States `(M, H)` of the teacher that predict the tokens which have one."""
         active_BT = micro_batch["credit_active"]
         rows = active_BT.any(1).nonzero()[:, 0].tolist()
@@ -102,12 +114,17 @@ class DistillationLoss(NoUse):
         ids = micro_batch["teacher_prompt_ids"]
         prompts = [ids[row, : prompt_lengths[row]].tolist() for row in rows]
         completions = [micro_batch["completion_ids"][r, : lengths[r]].tolist() for r in rows]
-        with torch.no_grad(), self.autocast(), evaluation_mode(self.teacher.wrapped()):
-            # Without a taught rollout the pass is still made: other processes may wait in theirs.
-            hidden = self.teacher.hidden_states(prompts or [[0]], completions or [[0]])
         chosen = [active_BT[row, : lengths[row]] for row in rows]
-        mask = torch.cat(chosen) if chosen else torch.zeros(1, dtype=torch.bool)
-        return hidden[mask.to(hidden.device)]
+        if not rows:  # two tokens are read, so that the states of none have their width
+            nothing = torch.zeros(1, dtype=torch.bool, device=active_BT.device)
+            prompts, completions, chosen = [[0, 0]], [[0]], [nothing]
+        reader = Reader("teacher_pass", self.teacher, [[prompt] for prompt in prompts])
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), self.autocast(), evaluation_mode(self.teacher.wrapped()):
+            for places, (states,) in self._reading([reader], completions, seconds):
+                own = zip(places, states, strict=True)
+                found |= {place: states_TH[chosen[place]] for place, (states_TH,) in own}
+        return torch.cat([found[place] for place in range(len(completions))])
 
     def _logged(self, clipped_M: Tensor, whole_M: Tensor) -> Metrics:
         sums = torch.stack([whole_M.sum(), (clipped_M < whole_M).float().sum()])

@@ -5,7 +5,7 @@ There a sharded model holds its output head, and TRL has not read the advantages
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -15,12 +15,14 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def inside_forward(policy: Policy, compute: Callable[[Tensor], Found]) -> Iterator[list[Found]]:
-    """Collect what `compute` makes of the last hidden states of each forward of the policy."""
+def inside_forward(
+    policy: Policy, compute: Callable[[Tensor, Any], Found]
+) -> Iterator[list[Found]]:
+    """Collect what `compute` makes of the last hidden states and the output of each forward."""
     results: list[Found] = []
     with captured_hidden_states(policy.backbone) as states:
         handle = policy.module.register_forward_hook(
-            lambda *call: results.append(compute(states[-1]))
+            lambda *call: results.append(compute(states[-1], call[-1]))
         )
         try:
             yield results
@@ -36,3 +38,14 @@ def predicting(student_hidden: Tensor, chosen_BT: Tensor) -> Tensor:
         chosen_BT: tokens.
     """
     return student_hidden[:, -chosen_BT.shape[1] - 1 : -1][chosen_BT]
+
+
+def sampled_logps(output: Any, chosen_BT: Tensor) -> Tensor | None:
+    """Log-probs `(M)` of the chosen tokens, nats, that TRL's head took for the loss; None without.
+
+    Args:
+        output: of a forward over prompts and completions.
+        chosen_BT: tokens of padded completions.
+    """
+    logp_BL = getattr(output, "log_probs", None)
+    return None if logp_BL is None else logp_BL.detach()[:, -chosen_BT.shape[1] :][chosen_BT]

@@ -18,6 +18,7 @@ from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
 from scgrpo.method import (
+    chunked_comparison,
     chunked_disagreement,
     chunked_divergence,
     chunked_logps,
@@ -72,6 +73,40 @@ class PolicyHeads:
         if student_hidden.is_cuda or _is_sharded(self.student):
             return self._by_kernel(teacher_hidden, student_hidden)
         return self._by_chunks(teacher_hidden, student_hidden, summed)
+
+    def comparison(
+        self, teacher_hidden: Tensor, student_hidden: Tensor, token_ids: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """KL(teacher || student) `(R, M)`, and log-probs by teachers `(R, M)` and student `(M)`.
+
+        Args:
+            teacher_hidden: `(R, M, H)`.
+            student_hidden: `(M, H)`.
+            token_ids: `(M)` the sampled tokens.
+        """
+        shape = teacher_hidden.shape[:2]
+        if student_hidden.is_cuda:
+            shown, asked = teacher_hidden.flatten(0, 1), token_ids.repeat(shape[0])
+            kl = self.divergence(shown, student_hidden.repeat(shape[0], 1))
+            theirs = self.logps(shown, asked, of_teacher=True)
+            own = self.logps(student_hidden, token_ids, of_teacher=False)
+            return kl.view(shape), theirs.view(shape), own
+        with (
+            self._head(self.teacher, teacher_hidden) as teacher_head,
+            self._head(self.student, student_hidden) as student_head,
+        ):
+            heads = teacher_hidden, teacher_head, student_hidden, student_head
+            return chunked_comparison(
+                *heads, token_ids, **self._chunks(self.student, student_hidden)
+            )
+
+    def rounds(self, hidden: Tensor) -> bool:
+        """Whether TRL's head of the loss rounds the logits of such states, as ours never does."""
+        if self.in_float32:
+            return False
+        device = hidden.device.type
+        mixed = torch.is_autocast_enabled(device)
+        return (torch.get_autocast_dtype(device) if mixed else hidden.dtype).itemsize < 4
 
     def clipped_divergence(
         self, teacher_hidden: Tensor, student_hidden: Tensor

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from scgrpo.credit import metrics
 from scgrpo.credit.advantages import diversity_signs
-from scgrpo.credit.forward import inside_forward, predicting
+from scgrpo.credit.forward import inside_forward, predicting, sampled_logps
 from scgrpo.credit.reading import timed
-from scgrpo.credit.scoring import Heads, ScoreRequest
+from scgrpo.credit.scoring import ScoreRequest, compare
 from scgrpo.credit.trust import opinion_rows
 from scgrpo.credit.use import Loss, Passes, Seconds, Update
 from scgrpo.credit.weight import TokenWeight, carried
@@ -89,8 +89,9 @@ class WeightInUpdate(TokenWeight):
         asked = [written_BT[row, : len(r.completion)] for row, r in requests.items()]
         found, seconds = self.scorer.taught([*requests.values()], asked)
         for row, one in zip(requests, found, strict=True):
-            logp_BT[row, : len(one.logp)] = one.logp
             later_B[row] = True
+            if one.logp is not None:
+                logp_BT[row, : len(one.logp)] = one.logp
             if one.states is not None:
                 self.taught[row] = one.states
         return {"teacher_logp": logp_BT, LATER: later_B}, seconds
@@ -117,9 +118,9 @@ class WeightInUpdate(TokenWeight):
         seconds: Seconds = {}
 
         @torch.no_grad()
-        def weigh(student_BLH: Tensor) -> None:
+        def weigh(student_BLH: Tensor, output: Any) -> None:
             with timed(seconds, "teacher_pass"):
-                self._weigh(micro_batch, student_BLH)
+                self._weigh(micro_batch, student_BLH, output)
 
         if LATER not in micro_batch:
             value, opinions = surrogate(), None
@@ -135,38 +136,53 @@ class WeightInUpdate(TokenWeight):
             )
         return Loss(value, self._seen(micro_batch, update), seconds, opinions)
 
-    def _weigh(self, micro_batch: Batch, student_BLH: Tensor) -> None:
+    def _weigh(self, micro_batch: Batch, student_BLH: Tensor, output: Any) -> None:
         """Put D, d, weights and advantages into a micro-batch."""
         active_BT = micro_batch["credit_active"] & written_tokens(micro_batch)
         later_BT = active_BT & micro_batch[LATER][:, None]
         student_MH = predicting(student_BLH, later_BT)
-        heads = self.scorer.heads.gathered()
-        logp_M = heads.logps(student_MH, micro_batch["completion_ids"][later_BT], of_teacher=False)
         micro_batch["credit_active"] = active_BT
         micro_batch["log_ratio"] = micro_batch["log_ratio"].clone()
-        micro_batch["log_ratio"][later_BT] = micro_batch["teacher_logp"][later_BT] - logp_M
         c = None
         if self.scorer.divergence:
-            rows = micro_batch["rollout_row"][later_BT.any(1)].tolist()
             micro_batch["kl"] = micro_batch["kl"].clone()
-            micro_batch["kl"][later_BT] = self._divergence(heads, rows, student_MH)
+            values = self._compared(micro_batch, later_BT, student_MH)
+            micro_batch["kl"][later_BT], micro_batch["log_ratio"][later_BT] = values
             c = self.threshold(micro_batch["kl"][active_BT])
+        else:
+            own_M = self._logps(micro_batch, later_BT, student_MH, output)
+            micro_batch["log_ratio"][later_BT] = micro_batch["teacher_logp"][later_BT] - own_M
         signals = self.signals([micro_batch], OneProcess())
         micro_batch |= carried(micro_batch, self.weight(signals, c), c)
 
-    def _divergence(self, heads: Heads, rows: Sequence[int], student_MH: Tensor) -> Tensor:
-        """D `(M)` of some rollouts, one after the other; the teachers' states are let go."""
-        taught = [self.taught.pop(row) for row in rows]
+    def _logps(
+        self, micro_batch: Batch, later_BT: Tensor, student_MH: Tensor, output: Any
+    ) -> Tensor:
+        """Log-probs `(M)` by the student, of its own forward where they are as exact as ours."""
+        found_M = None
+        if not self.scorer.heads.rounds(student_MH):
+            found_M = sampled_logps(output, later_BT)
+        if found_M is not None:
+            return found_M
+        heads, ids_M = self.scorer.heads.gathered(), micro_batch["completion_ids"][later_BT]
+        return heads.logps(student_MH, ids_M, of_teacher=False)
+
+    def _compared(
+        self, micro_batch: Batch, later_BT: Tensor, student_MH: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """D and d `(M)`, one rollout after the other; the teachers' states are let go."""
+        heads = self.scorer.heads.gathered()
+        rows = micro_batch["rollout_row"][later_BT.any(1)].tolist()
+        taught = [self.taught.pop(r).to(student_MH.device, non_blocking=True) for r in rows]
         if not taught:
-            return student_MH.new_zeros(0, dtype=torch.float32)
-        own = student_MH.split([states.shape[1] for states in taught])
-        kl = heads.divergence(
-            torch.cat([states.flatten(0, 1) for states in taught]),
-            torch.cat([own_AH.repeat(len(s), 1) for own_AH, s in zip(own, taught, strict=True)]),
-        )
-        parts = kl.split([s.shape[0] * s.shape[1] for s in taught])
-        both = zip(parts, taught, strict=True)
-        return torch.cat([self.reduced(part.view(s.shape[:2])) for part, s in both])
+            nothing = student_MH.new_zeros(0, dtype=torch.float32)
+            return nothing, nothing
+        lengths = [states_RAH.shape[1] for states_RAH in taught]
+        ids_M = micro_batch["completion_ids"][later_BT]
+        compared = compare(heads, taught, student_MH.split(lengths), ids_M.split(lengths))
+        kl = [self.reduced(kl_RA) for kl_RA, _, _ in compared]
+        log_ratio = [teacher_RA.mean(0) - own_A for _, teacher_RA, own_A in compared]
+        return torch.cat(kl), torch.cat(log_ratio)
 
     def _seen(self, micro_batch: Batch, update: Update) -> Metrics:
         """Note what the micro-batch showed; at the end of the step, what there is to be logged."""

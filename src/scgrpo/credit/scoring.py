@@ -3,7 +3,7 @@
 Shapes: R teachers of a completion, T tokens of it, M of several, H hidden size, K top tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scgrpo.credit.reading import Reader, Reading, Seconds, timed
+from scgrpo.credit.reading import Reader, Reading, Seconds, States, Tokens, timed
 from scgrpo.teachers.policy import Policy, evaluation_mode
 from scgrpo.world import World
 
@@ -69,12 +69,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Taught:
-    """What the teachers' passes alone say of one completion."""
+    """What is kept of the teachers' passes until the student's states are there."""
 
-    logp: Tensor
+    logp: Tensor | None = None
     """`(T)` log-probability of the sampled tokens, over several teachers their mean, nats."""
-    states: Tensor | None
-    """`(R, A, H)` of each teacher at the A tokens that are asked for; None without D."""
+    states: Tensor | None = None
+    """With D instead: `(R, A, H)` of each teacher at the A tokens that are asked for."""
 
 
 class Heads(Protocol):
@@ -86,6 +86,16 @@ class Heads(Protocol):
 
     def divergence(self, teacher_hidden: Tensor, student_hidden: Tensor) -> Tensor:
         """KL(teacher || student) of each row, `(M)` nats."""
+        ...
+
+    def comparison(
+        self, teacher_hidden: Tensor, student_hidden: Tensor, token_ids: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """D and log-probs by teachers `(R, M, H)`, `(R, M)`, and log-probs by the student `(M)`."""
+        ...
+
+    def rounds(self, hidden: Tensor) -> bool:
+        """Whether TRL's head of the loss rounds the logits of such states."""
         ...
 
     def clipped_divergence(
@@ -117,6 +127,43 @@ class Heads(Protocol):
         ...
 
 
+Compared = tuple[Tensor | None, Tensor, Tensor]
+"""D `(R, T)` where it is wanted, log-probs `(R, T)` by the teachers and `(T)` by the student."""
+
+
+def compare(
+    heads: Heads, taught: Sequence[Tensor], student: Sequence[Tensor], ids: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """D and log-probs of some completions, one pass of each head over all of them.
+
+    Args:
+        heads: of teacher and student.
+        taught: `(R, T, H)` of each completion, by as many teachers as it has.
+        student: `(T, H)`.
+        ids: `(T)` the sampled tokens.
+    """
+    found = {}
+    for count in {len(states_RTH) for states_RTH in taught}:
+        rows = [row for row, states_RTH in enumerate(taught) if len(states_RTH) == count]
+        lengths = [len(ids[row]) for row in rows]
+        kl, theirs, own = heads.comparison(
+            torch.cat([taught[row] for row in rows], 1),
+            torch.cat([student[row] for row in rows]),
+            torch.cat([ids[row] for row in rows]),
+        )
+        parts = zip(kl.split(lengths, 1), theirs.split(lengths, 1), own.split(lengths), strict=True)
+        found |= dict(zip(rows, parts, strict=True))
+    return [found[row] for row in range(len(taught))]
+
+
+def offloaded(states: Tensor) -> Tensor:
+    """A copy in pinned memory of the CPU, for which nobody waits; states on the CPU stay."""
+    if not states.is_cuda:
+        return states
+    kept = torch.empty(states.shape, dtype=states.dtype, pin_memory=True)
+    return kept.copy_(states, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Scorer:
     """Scores completions in micro-batches: no gradient, no dropout, longest first."""
@@ -133,6 +180,8 @@ class Scorer:
     """Padded tokens in one micro-batch; a longer completion goes alone."""
     shares_prompts: bool = True
     """Whether prompts that several completions share are read once."""
+    offloads_states: bool = False
+    """Whether the states that `taught` returns lie on the CPU."""
 
     @cached_property
     def _reading(self) -> Reading:
@@ -182,20 +231,19 @@ class Scorer:
         seconds = {"teacher_pass": 0.0}
         readers = [Reader("teacher_pass", self.teacher, [r.shown for r in requests])]
         completions = [r.completion for r in requests]
-        heads, found = self.heads.gathered(), {}
+        found: dict[int, Taught] = {}
+        heads = None if self.divergence else self.heads.gathered()
         with evaluation_mode(self.teacher.wrapped()):
             for rows, (states,) in self._reading(readers, completions, seconds):
                 with timed(seconds, "teacher_pass"):
-                    parts = [one for some in states for one in some]
-                    both = zip(rows, states, strict=True)
-                    told = [completions[row] for row, some in both for _ in some]
-                    ids = torch.tensor([i for c in told for i in c], device=parts[0].device)
-                    logps = heads.logps(torch.cat(parts), ids, of_teacher=True)
-                    each = iter(logps.split([*map(len, told)]))
-                    for row, some in zip(rows, states, strict=True):
-                        logp_T = torch.stack([next(each) for _ in some]).mean(0)
-                        kept = [one[asked[row]] for one in some] if self.divergence else []
-                        found[row] = Taught(logp_T, torch.stack(kept) if kept else None)
+                    if heads is None:
+                        both = zip(rows, states, strict=True)
+                        kept = [torch.stack([o[asked[row]] for o in some]) for row, some in both]
+                        kept = [*map(offloaded, kept)] if self.offloads_states else kept
+                        taught = [Taught(states=states_RAH) for states_RAH in kept]
+                    else:
+                        taught = _said(heads, states, [completions[row] for row in rows])
+                    found |= zip(rows, taught, strict=True)
         return [found[row] for row in range(len(requests))], seconds
 
     def _scores(
@@ -205,79 +253,59 @@ class Scorer:
         taught: Sequence[Sequence[Tensor]],
     ) -> list[Score]:
         """From the states of each completion by its student and by each of its teachers."""
-        kl = self._divergences(requests, student, taught)
-        logps = self._logps(requests, student, taught)
+        device = student[0].device
+        ids = [torch.tensor(list(r.completion), device=device) for r in requests]
+        if self.divergence:
+            compared = compare(self.heads, [torch.stack([*some]) for some in taught], student, ids)
+        else:
+            compared = [(None, *both) for both in self._logps(student, taught, ids)]
         return [
-            self._score_one(request, student[row], taught[row], kl[row], logps[row])
+            self._score_one(request, student[row], taught[row], ids[row], compared[row])
             for row, request in enumerate(requests)
         ]
 
-    def _divergences(
-        self,
-        requests: Sequence[ScoreRequest],
-        student: Sequence[Tensor],
-        taught: Sequence[Sequence[Tensor]],
-    ) -> list[Tensor | None]:
-        """D `(R, T)` of each request."""
-        if not self.divergence:
-            return [None] * len(requests)
-        rows = [row for row, r in enumerate(requests) for _ in r.teacher_prompts]
-        firsts = [one[: len(r.teacher_prompts)] for one, r in zip(taught, requests, strict=True)]
-        kl = self.heads.divergence(
-            torch.cat([teacher_TH for some in firsts for teacher_TH in some]),
-            torch.cat([student[row] for row in rows]),
-        )
-        parts = iter(kl.split([len(requests[row].completion) for row in rows]))
-        return [torch.stack([next(parts) for _ in some]) for some in firsts]
-
     def _logps(
         self,
-        requests: Sequence[ScoreRequest],
         student: Sequence[Tensor],
         taught: Sequence[Sequence[Tensor]],
-    ) -> list[list[Tensor]]:
-        """Log-probs `(T)` of each completion, by its student and by each of its teachers."""
-        if not self.signals & {*OPINIONS, *CONTRASTS}:
-            return [[] for _ in requests]
-        device = student[0].device
-        ids = [torch.tensor(list(r.completion), device=device) for r in requests]
-        lengths = [*map(len, ids)]
-        own = self.heads.logps(torch.cat([*student]), torch.cat(ids), of_teacher=False)
+        ids: Sequence[Tensor],
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Log-probs of each completion by its teachers `(R, T)` and by its student `(T)`."""
+        own = self.heads.logps(torch.cat([*student]), torch.cat([*ids]), of_teacher=False)
         rows = [row for row, some in enumerate(taught) for _ in some]
         others = self.heads.logps(
             torch.cat([teacher_TH for some in taught for teacher_TH in some]),
             torch.cat([ids[row] for row in rows]),
             of_teacher=True,
         )
-        parts = iter(others.split([lengths[row] for row in rows]))
-        return [
-            [own_T, *(next(parts) for _ in some)]
-            for own_T, some in zip(own.split(lengths), taught, strict=True)
-        ]
+        parts = iter(others.split([len(ids[row]) for row in rows]))
+        for own_T, some in zip(own.split([*map(len, ids)]), taught, strict=True):
+            yield torch.stack([next(parts) for _ in some]), own_T
 
     def _score_one(
         self,
         request: ScoreRequest,
         student_TH: Tensor,
         taught: Sequence[Tensor],
-        kl_RT: Tensor | None,
-        logps: Sequence[Tensor],
+        ids: Tensor,
+        compared: Compared,
     ) -> Score:
-        """What is known of one completion, from states and log-probs of each of its teachers."""
+        """What is known of one completion, by all that it was shown."""
+        kl_RT, teacher_RT, student_T = compared
         count = len(request.teacher_prompts)
         signals = {}
-        ids = torch.tensor(list(request.completion), device=student_TH.device)
         if self.signals & {"entropy", "logp"}:
             signals["logp"], signals["entropy"] = self.heads.statistics(student_TH, ids)
         if "disagreement" in self.signals:
             signals["disagreement"] = self.heads.disagreement(torch.stack([*taught[:count]]))
-        if logps:
-            signals["teacher_logp"] = torch.stack([*logps[1 : count + 1]]).mean(0)
-            signals["log_ratio"] = signals["teacher_logp"] - logps[0]
+        if self.signals & {*OPINIONS, *CONTRASTS}:
+            signals["teacher_logp"] = teacher_RT[:count].mean(0)
+            signals["log_ratio"] = signals["teacher_logp"] - student_T
         if request.contrast_prompt is not None:
-            signals["contrast_log_ratio"] = logps[1] - logps[-1]
+            signals["contrast_log_ratio"] = teacher_RT[0] - teacher_RT[-1]
             if "contrast_kl" in self.signals:
                 signals["contrast_kl"] = self.heads.contrast(taught[0], taught[-1])
+        kl_RT = None if kl_RT is None else kl_RT[:count]
         if not request.inspect:
             return Score(kl_RT, signals)
         return Score(kl_RT, signals, self._inspect(student_TH, taught[0], ids))
@@ -289,3 +317,13 @@ class Scorer:
             self.heads.logps(student_TH, ids, of_teacher=False),
             self.heads.logps(teacher_TH, ids, of_teacher=True),
         )
+
+
+def _said(heads: Heads, states: Sequence[States], completions: Sequence[Tokens]) -> list[Taught]:
+    """Mean log-prob of each completion by its teachers."""
+    lengths = [len(c) for c, some in zip(completions, states, strict=True) for _ in some]
+    told = [i for c, some in zip(completions, states, strict=True) for _ in some for i in c]
+    parts = torch.cat([one for some in states for one in some])
+    ids = torch.tensor(told, device=parts.device)
+    each = iter(heads.logps(parts, ids, of_teacher=True).split(lengths))
+    return [Taught(torch.stack([next(each) for _ in some]).mean(0)) for some in states]

@@ -44,10 +44,10 @@ class ServedScorer(Scorer):
                 ids = [torch.tensor([*requests[row].completion], device=device) for row in rows]
                 logps = heads.logps(torch.cat([*states]), torch.cat(ids), of_teacher=False)
                 parts = logps.split([*map(len, ids)])
-                for row, states_TH, own_T in zip(rows, states, parts, strict=True):
+                for row, states_TH, ids_T, own_T in zip(rows, states, ids, parts, strict=True):
                     request = replace(requests[row], inspect=False)
-                    known = [own_T, *told[row]]
-                    scores[row] = self._score_one(request, states_TH, (), None, known)
+                    known = None, torch.stack(told[row]), own_T
+                    scores[row] = self._score_one(request, states_TH, (), ids_T, known)
         return [scores[i] for i in range(len(requests))], seconds
 
     def taught(
@@ -56,7 +56,7 @@ class ServedScorer(Scorer):
         """The teachers' log-probs, see `Scorer.taught`; there are no states to keep."""
         seconds = {"teacher_pass": 0.0}
         told = self._told(requests, seconds)
-        return [Taught(torch.stack(logps).mean(0), None) for logps in told], seconds
+        return [Taught(torch.stack(logps).mean(0)) for logps in told], seconds
 
     def _told(self, requests: Sequence[ScoreRequest], seconds: Seconds) -> list[list[Tensor]]:
         """Log-probs `(T)` of each completion by each of its teachers."""

@@ -9,6 +9,7 @@ from scgrpo.method.advantages import diversity_score as diversity_score
 from scgrpo.method.advantages import group_advantage as group_advantage
 from scgrpo.method.advantages import token_returns as token_returns
 from scgrpo.method.advantages import whiten as whiten
+from scgrpo.method.chunked import chunked_comparison as chunked_comparison
 from scgrpo.method.chunked import chunked_disagreement as chunked_disagreement
 from scgrpo.method.chunked import chunked_divergence as chunked_divergence
 from scgrpo.method.chunked import chunked_logps as chunked_logps

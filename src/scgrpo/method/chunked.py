@@ -69,6 +69,37 @@ def chunked_divergence(
 
 
 @torch.no_grad()
+def chunked_comparison(
+    teacher_hidden: Float[Tensor, "R T Ht"],
+    teacher_head: Head,
+    student_hidden: Float[Tensor, "T Hs"],
+    student_head: Head,
+    token_ids: Int64[Tensor, " T"],
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = 1024,
+) -> tuple[Float[Tensor, "R T"], Float[Tensor, "R T"], Float[Tensor, " T"]]:
+    """D by each of R teachers, and what all say of the sampled tokens: each head once a token.
+
+    Args: those of `chunked_divergence` and `chunked_logps`.
+
+    Returns:
+        KL(p_r||q), and log-probabilities by the teachers and by the student; float32, nats.
+    """
+    kl, theirs = teacher_hidden.new_empty(2, *teacher_hidden.shape[:2], dtype=torch.float32)
+    own = torch.empty_like(kl[0])
+    for rows in _chunks(student_hidden.shape[0], chunk_tokens):
+        sampled = token_ids[rows, None]
+        log_q = log_softmax(student_head(student_hidden[rows]).float() / temperature, dim=-1)
+        own[rows] = log_q.gather(1, sampled)[:, 0]
+        for teacher, chunk in enumerate(teacher_hidden[:, rows]):
+            log_p = log_softmax(teacher_head(chunk).float() / temperature, dim=-1)
+            theirs[teacher, rows] = log_p.gather(1, sampled)[:, 0]
+            kl[teacher, rows] = summed(log_p.exp().mul_(log_p.sub_(log_q)))
+    return kl, theirs, own
+
+
+@torch.no_grad()
 def chunked_disagreement(
     teacher_hidden: Float[Tensor, "J T H"],
     head: Head,

@@ -83,6 +83,13 @@ class SCGRPOConfig(Method, GRPOConfig):
             "cached keys and values, where the model's cache can; false: with each of them."
         },
     )
+    offload_teacher_states: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep what the teacher said on the CPU until the update weighs it there "
+            "(threshold_scope='previous', or threshold_fixed); without a GPU it is there anyway."
+        },
+    )
 
     sort_by_length: bool = field(
         default=True,
@@ -204,6 +211,15 @@ class SCGRPOConfig(Method, GRPOConfig):
     def _check_weighting(self) -> None:
         if self.score_tokens < 1:
             raise ValueError(f"score_tokens is {self.score_tokens}; it must be at least 1.")
+        method = self.method
+        if self.offload_teacher_states and not (
+            method.weighs_in_update and method.needs_divergence
+        ):
+            raise ValueError(
+                "offload_teacher_states=True has no states of a teacher to keep for the update, "
+                f"since threshold_scope={self.threshold_scope!r} and weight={self.weight!r} keep "
+                "none; set threshold_scope='previous' with a weight of D, or leave it out."
+            )
 
     def _check_loss(self) -> None:
         if self.loss_type not in AGGREGATIONS:

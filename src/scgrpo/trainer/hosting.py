@@ -59,4 +59,5 @@ class HostingTrainer(RecuttingTrainer):
             prompts_are_given=self.rollout_func is not None,
             heads_in_float32=args.cast_lm_head_to_fp32,
             served=served,
+            offloads_states=args.offload_teacher_states,
         )

@@ -89,6 +89,7 @@ class Decoder:
         reference_thinking: str = "template",
     ) -> None:
         self.tokenizer = tokenizer
+        self._pieces: dict[int, str] = {}
         added = tokenizer.added_tokens_decoder.items()
         self._special = {*tokenizer.all_special_ids, *(i for i, token in added if token.special)}
         self.transcript = Transcripts(
@@ -99,7 +100,10 @@ class Decoder:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        return [str(self.tokenizer.decode([token])) for token in ids]
+        """Each token as a text of its own, which is made once: a batch has few different ones."""
+        for token in {*ids} - self._pieces.keys():
+            self._pieces[token] = str(self.tokenizer.decode([token]))
+        return [self._pieces[token] for token in ids]
 
     def special(self, ids: Sequence[int]) -> list[bool]:
         """Which of them are marks of the template or the end, and no text."""
