@@ -34,12 +34,18 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like this one, that it abbreviates or is part of; or None."""
     known = list(known)
     name = name.replace("-", "_") if name.replace("-", "_") in known else name
-    usual = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs"}
-    initials = [k for k in known if "_" in k and name == "".join(w[:1] for w in k.split("_"))]
-    initials += [usual[name]] if usual.get(name) in known else []
+    initials = abbreviated(name, known)
     alike = difflib.get_close_matches(name, known, n=1)
     holding = sorted((k for k in known if len(name) > 3 and f"_{name}_" in f"_{k}_"), key=len)
     return next(iter([*initials, *alike, *holding]), None)
+
+
+def abbreviated(name: str, known: Iterable[str]) -> list[str]:
+    """The known names of which this one has the initials, or for which it is usual."""
+    known = list(known)
+    usual = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs"}
+    initials = [k for k in known if "_" in k and name == "".join(w[:1] for w in k.split("_"))]
+    return initials + ([usual[name]] if usual.get(name) in known else [])
 
 
 def require_known(kind: str, name: str, known: Iterable[str]) -> None:

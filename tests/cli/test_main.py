@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -276,6 +277,20 @@ def test_list_keys_says_what_a_run_has_and_takes_a_word() -> None:
     some = run("train", "--list-keys", "learning-rate").output
     assert "learning_rate  float" in some and "threshold_percentile" not in some
     assert "did you mean 'learning_rate'" in run("train", "--list-keys", "lerning_rate").stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "other"),
+    [
+        ("lr", "learning_rate", "hub_private_repo"),  # whose help has "already"
+        ("epochs", "num_train_epochs", "seed"),
+        ("learning rate", "learning_rate", "seed"),
+        ("signed-contrast", "weight", "seed"),  # in the help of which it has a dash
+    ],
+)
+def test_a_word_for_list_keys_may_be_short_or_have_dashes(word: str, key: str, other: str) -> None:
+    names = re.findall(r"^(\w+)  ", run("train", "--list-keys", *word.split()).output, re.M)
+    assert key in names and other not in names
 
 
 def test_dashes_and_underscores_are_the_same(tmp_path: Path) -> None:

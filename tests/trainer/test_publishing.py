@@ -7,6 +7,7 @@ import pytest
 import transformers.utils.hub
 import yaml
 from safetensors.torch import load
+from transformers import Trainer
 
 from scgrpo.runs.config_reader import load_run_config
 from scgrpo.runs.run import train
@@ -50,6 +51,20 @@ def test_a_script_pushes_the_model_alone(hub, tmp_path):
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         *("config.yaml", "metrics.jsonl", "rollouts"),
     }  # fmt: skip
+
+
+def test_a_transformers_without_private_repositories_finds_the_repository(tmp_path, monkeypatch):
+    asked = []
+
+    def as_in_transformers_5_13(self, token=None):
+        asked.append(token)
+
+    monkeypatch.setattr(Trainer, "init_hf_repo", as_in_transformers_5_13)
+    run = trainer(config(tmp_path))
+    run.init_hf_repo(token=TOKEN)
+    assert asked == [TOKEN]
+    with pytest.raises(OSError, match=r"no repository .* 'private'"):
+        run.init_hf_repo(private=True)
 
 
 @pytest.mark.slow

@@ -43,6 +43,25 @@ def test_a_script_leaves_what_train_leaves(folder):
     assert len(rows) == 32 and any(row["teacher_top"] for row in rows)
 
 
+@pytest.mark.parametrize("logged", [{"logging_steps": 2}, {"logging_strategy": "no"}])
+def test_every_step_has_its_own_row_however_seldom_trl_logs(folder, tmp_path, logged):
+    run = trainer(config(tmp_path, **STEPS | logged), train_dataset=tiny_dataset(8))
+    run.train()
+    each, seldom = read_jsonl(folder.metrics), read_jsonl(tmp_path / "metrics.jsonl")
+    assert [row["step"] for row in seldom] == [1, 2, 3]
+    for one, other in zip(each, seldom, strict=True):
+        assert one.keys() == other.keys() >= {"loss", "grad_norm", "learning_rate", "epoch"}
+        learned = [name for name in one if not name.startswith(("time", "step_time", "memory/"))]
+        for name in learned:
+            assert other[name] == pytest.approx(one[name], abs=1e-6), name
+    # and TRL's own logs are what they were: means over what lies between two of them
+    history = [row for row in run.state.log_history if "loss" in row]
+    assert [row["step"] for row in history] == ([2] if "logging_steps" in logged else [])
+    for row in history:
+        for name in ("loss", "reward", "credit/weight_mean"):
+            assert row[name] == pytest.approx((each[0][name] + each[1][name]) / 2, abs=1e-6)
+
+
 def test_evaluations_of_trl_are_kept_sample_by_sample(folder):
     (file,) = (folder.path / "eval").iterdir()
     assert file == folder.evaluation(3)

@@ -1,5 +1,6 @@
 """`scgrpo train`."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from scgrpo.cli.errors import INTERRUPTED
 from scgrpo.cli.quiet import quiet
-from scgrpo.mistakes import ConfigError, nearest, shown
+from scgrpo.mistakes import ConfigError, abbreviated, nearest, shown
 from scgrpo.presets import load_preset
 from scgrpo.runs.config_reader import Key, all_keys, load_run_config
 from scgrpo.runs.run_config import RUN_DEFAULTS, RunConfig
@@ -69,19 +70,26 @@ def show_keys(pattern: str = "", console: Console | None = None) -> None:
     """Keys of a run, their types, defaults in a run and meaning: our own first, then TRL's.
 
     Args:
-        pattern: only those whose name or help has it; `-` and `_` are the same.
+        pattern: only those whose name has it, or abbreviates to it, or whose help has a word that
+            begins so; `-`, `_` and a space are the same.
         console: where they go.
 
     Raises:
         ConfigError: where no key has it.
     """
-    wanted = pattern.lower().replace("-", "_")
+    wanted = _plain(pattern)
     keys = all_keys()
-    found = [key for key in keys.values() if wanted in f"{key.name} {key.help}".lower()]
+    meant = abbreviated(wanted, keys)
+    begins = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}")
+    found = [
+        key
+        for key in keys.values()
+        if wanted in key.name or key.name in meant or begins.search(_plain(key.help))
+    ]
     if not found:
         near = nearest(wanted, keys)
-        meant = f"did you mean {near!r}?" if near else "`--list-keys` alone shows all of them."
-        raise ConfigError(f"no key has {shown(pattern)} in its name or meaning; {meant}")
+        cure = f"did you mean {near!r}?" if near else "`--list-keys` alone shows all of them."
+        raise ConfigError(f"no key has {shown(pattern)} in its name or meaning; {cure}")
     console = console or Console(highlight=False)
     defaults = RUN_DEFAULTS | load_preset(RunConfig.preset)
     for title, names in _groups().items():
@@ -96,6 +104,10 @@ def show_keys(pattern: str = "", console: Console | None = None) -> None:
                 f"[dim]default {escape(repr(default))}[/]"
             )
             console.print(Padding(Text(" ".join(key.help.split())), (0, 0, 0, 4)))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[-\s]+", "_", text.strip().lower())
 
 
 def _groups() -> dict[str, set[str] | None]:

@@ -1,4 +1,4 @@
-"""The methods of TRL's GRPOTrainer that we override or call, with the signatures that we know."""
+"""The methods of TRL's GRPOTrainer, most of them transformers', that we override or call."""
 
 import ast
 from collections.abc import Callable
@@ -20,8 +20,30 @@ HOOKS = {
     "_save_checkpoint": ["self", "model", "trial"],
     "_compute_loss": ["self", "model", "inputs"],
     "training_step": ["self", "model", "inputs", "num_items_in_batch"],
+    "_clip_grad_norm": ["self", "model"],
+    "_get_train_sampler": ["self", "dataset"],
+    "_save_rng_state": ["self", "output_dir"],
+    "_load_best_model": ["self"],
+    "evaluate": ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
+    "save_model": ["self", "output_dir", "_internal_call"],
+    "_push_from_checkpoint": ["self", "checkpoint_folder"],
 }
-LOGPS_HEAD = ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
+"""All parameters of those that we override, as we take and give them."""
+HEADS = {
+    "_get_per_token_logps_and_entropies": [
+        *("self", "model", "input_ids", "attention_mask", "logits_to_keep"),
+    ],
+    "train": ["self", "resume_from_checkpoint"],
+    "_maybe_log_save_evaluate": ["self", "tr_loss", "grad_norm"],
+    "create_model_card": ["self"],
+    "init_hf_repo": ["self", "token"],
+    "push_to_hub": ["self", "commit_message", "blocking", "token", "revision"],
+    "_get_learning_rate": ["self"],
+    "_get_output_dir": ["self", "trial"],
+    "_load_from_checkpoint": ["self", "resume_from_checkpoint"],
+    "_finish_current_push": ["self"],
+}
+"""First parameters of those that we hand on as they come, or only call."""
 KNOWN = ("1.16",)
 """Versions of TRL with which the tests pass: 1.15's own loss calls Triton, on a CPU as well."""
 
@@ -33,7 +55,7 @@ def problems_of(parameters_of: Callable[[str], list[str] | None]) -> list[str]:
         parameters_of: names of the parameters of a method, None where there is none.
     """
     problems = []
-    for name, expected in (HOOKS | {"_get_per_token_logps_and_entropies": LOGPS_HEAD}).items():
+    for name, expected in (HOOKS | HEADS).items():
         found = parameters_of(name)
         if found is None:
             problems.append(f"GRPOTrainer.{name} is gone")

@@ -75,8 +75,10 @@ class PublishingTrainer(RecordingTrainer):
         Raises:
             OSError: where the hub refuses it or cannot be reached.
         """
+        # Not every transformers that is admitted takes `private` here.
+        asked = {} if private is None else {"private": private}
         try:
-            super().init_hf_repo(token=token, private=private)
+            super().init_hf_repo(token=token, **asked)
         except Exception as error:  # the network fails in dozens of kinds
             name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
             raise OSError(

@@ -2,12 +2,15 @@
 
 import json
 import logging
+import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import TrainerCallback
 
 from scgrpo.files import read_jsonl, write_atomically
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder(TrainerCallback):
-    """Writes what a run is made of, and every logged step.
+    """Writes what a run is made of.
 
     Args:
         folder: of the run.
@@ -46,10 +49,6 @@ class Recorder(TrainerCallback):
             )
         self.folder.write_config(describe(args, self.facts))
         self.folder.rewind(done)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if state.is_world_process_zero and logs and "loss" in logs:
-            self.folder.append_metrics({"step": state.global_step, "time": time.time(), **logs})
 
 
 class RecordingTrainer(HostingTrainer):
@@ -75,6 +74,46 @@ class RecordingTrainer(HostingTrainer):
         self.inspected_rollouts = INSPECTED_ROLLOUTS
         """So many rollouts, the first of all, are kept with their likeliest tokens."""
         self._evaluated: list[Record] = []
+        self._summed: tuple[Tensor | None, float] = (None, 0.0)
+        """TRL's sum of losses, and how much of it is in a row."""
+        self._recorded: dict[str, tuple[list[float], int]] = {}
+        """TRL's lists of values, and how many of each are in a row."""
+
+    # --- a row for each step, whatever `logging_steps` says of what TRL logs ---
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Tensor, grad_norm: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        rate = kwargs.get("learning_rate")
+        self._record_step(tr_loss, grad_norm, self._get_learning_rate() if rate is None else rate)
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+        # Where TRL has logged, it has emptied both.
+        self._summed = tr_loss, float(tr_loss)
+        self._recorded = {name: (own, len(own)) for name, own in self._metrics["train"].items()}
+
+    def _record_step(self, tr_loss: Tensor, grad_norm: Any, learning_rate: float) -> None:
+        """Append what TRL would log if it logged each step; nothing where none was made since."""
+        fresh = {}
+        for name, values in self._metrics["train"].items():
+            known, count = self._recorded.get(name, ([], 0))
+            fresh[name] = values[count:] if values is known else values
+        if not any(fresh.values()):
+            return
+        known, before = self._summed
+        own = tr_loss.detach() - (before if tr_loss is known else 0.0)
+        loss = self._world.gather(own.view(1)).mean()
+        if self.is_world_process_zero():
+            self.recorder.folder.append_metrics(
+                {
+                    "step": self.state.global_step,
+                    "time": time.time(),
+                    "loss": float(loss),
+                    **({} if grad_norm is None else {"grad_norm": float(grad_norm)}),
+                    "learning_rate": learning_rate,
+                    **{name: _mean(values) for name, values in fresh.items() if values},
+                    "epoch": self.state.epoch,
+                }
+            )
 
     @property
     def _wants_records(self) -> bool:
@@ -137,3 +176,9 @@ class RecordingTrainer(HostingTrainer):
         rows = [row for row in rows if row["sample"] < self.num_generations_eval]
         others = [row for row in read_jsonl(path) if row["split"] != rows[0]["split"]]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in [*others, *rows]))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are defined, NaN where none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
