@@ -133,6 +133,16 @@ def test_the_page_grows_and_keeps_place_and_selection(run):
             grow(run, step)
         page.wait_for_function("heatmap.rollouts.some((r) => r.step === 19)", timeout=20_000)
         assert state(page) == middle and loads == [1]
+        # A rollout that is on the page in outline gets its text, though the run writes nothing.
+        page.evaluate("""() => {
+          Object.assign(heatmap.rollout, { tokens: null, outline: { kl: null, weight: null } });
+          heatmap.show(heatmap.rollout);
+        }""")
+        assert "on its way" in page.locator("#tokens").inner_text()
+        page.wait_for_function("heatmap.rollout.tokens", timeout=20_000)
+        assert state(page)["tokens"] == middle["tokens"]
+        page.evaluate("(at) => heatmap.select(at, { tooltip: false })", middle["at"])
+        middle = state(page)
         it.send_signal(signal.SIGINT)
         assert it.wait(20) == 0
         page.wait_for_function("live.textContent.includes('has ended')", timeout=20_000)
