@@ -15,7 +15,7 @@ async function refresh() {
   let pause = POLL;
   try {
     const answer = await fetch(`data?${query}`, { cache: "no-store" });
-    const found = answer.status === 204 ? null : await answer.json();
+    const found = answer.status === 204 ? null : await answer.json().catch(() => ({ error: `scgrpo watch answered ${answer.status}; its terminal says why.` }));
     if (found?.error) say(found.error);
     else if (found) draw(found);
     else say(`as of ${drawn.at}`);
