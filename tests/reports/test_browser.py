@@ -107,6 +107,8 @@ def test_twelve_thousand_tokens_stand_on_the_page(browser, long_report):
         page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 9)
         assert page.evaluate("heatmap.at") == pytest.approx(6000, abs=30)
         wait_until_in_sight(page)
+        picture = saved(page, page.locator("#save-png")).path().read_bytes()
+        assert 0 < int.from_bytes(picture[20:24]) <= 16_384  # what every browser draws
 
 
 def wait_until_in_sight(page):
@@ -232,7 +234,9 @@ def test_the_whole_prompt_can_be_read(page):
     assert line < 40
     page.locator("#prompt-all").click()
     assert system.bounding_box()["height"] > 5 * line
-    assert page.locator("#prompt .chip").all_inner_texts()[-1] == "as the model reads it"
+    rendered = page.locator("#prompt .chip").last
+    assert rendered.inner_text() == "as the model reads it, without the marks of the template"
+    assert rendered.evaluate("(chip) => chip.scrollWidth <= chip.clientWidth")
     page.locator("#prompt-all").click()
     assert system.bounding_box()["height"] == line
 
@@ -303,6 +307,7 @@ def test_figures_and_numbers_are_saved(page, report):
         assert [v is None for v in said] == [v is None for v in own]
         pairs = [(a, b) for a, b in zip(said, own, strict=True) if a is not None]
         assert [a for a, _ in pairs] == pytest.approx([b for _, b in pairs], rel=1e-3)
+    page.evaluate("heatmap.texts[heatmap.rollout.tokens[3]] = '\\x1b[1mbold\\x08'")
     for button in (page.locator("#save-svg"), page.locator("figure .save").nth(0)):
         svg = ElementTree.parse(saved(page, button).path()).getroot()
         assert svg.tag.endswith("svg") and "var(" not in ElementTree.tostring(svg, "unicode")

@@ -88,6 +88,18 @@ def test_what_it_serves_and_what_it_refuses(run, tmp_path):
             assert "top secret" not in said
         (run / "eval" / "step_000001.jsonl").unlink()
         assert asked(url, "/")[0] == 200
+        # A folder that is taken away is named until it is back; what is no number is left out.
+        run.rename(tmp_path / "away")
+        assert all(asked(url, p)[0] == 503 for p in ("/", "/data"))
+        assert "is no run folder" in json.loads(asked(url, "/data")[1])["error"]
+        (tmp_path / "away").rename(run)
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write(
+                '{"step": "five"}\n{"step": 6, "reward": "high", "loss": NaN}\n{"step": 7, "rew'
+            )
+        status, found = asked(url, "/data")
+        notes = json.loads(found)["parts"]["summary"]
+        assert status == 200 and "1 rows without a step" in notes and "line 6 is no JSON" in notes
         # Nobody else's addresses: the port is bound on the loopback one alone.
         port = int(url.rpartition(":")[2])
         with socket.socket() as other:
@@ -133,6 +145,21 @@ def test_the_page_grows_and_keeps_place_and_selection(run):
             grow(run, step)
         page.wait_for_function("heatmap.rollouts.some((r) => r.step === 19)", timeout=20_000)
         assert state(page) == middle and loads == [1]
+        # A rollout that is on the page in outline gets its text, though the run writes nothing.
+        page.evaluate("""() => {
+          Object.assign(heatmap.rollout, { tokens: null, outline: { kl: null, weight: null } });
+          heatmap.show(heatmap.rollout);
+        }""")
+        assert "on its way" in page.locator("#tokens").inner_text()
+        page.wait_for_function("heatmap.rollout.tokens", timeout=20_000)
+        assert state(page)["tokens"] == middle["tokens"]
+        page.evaluate("(at) => heatmap.select(at, { tooltip: false })", middle["at"])
+        middle = state(page)
+        # A failure of the server is said, and the page goes on asking.
+        page.route("**/data*", lambda route: route.fulfill(status=500, body="Internal"))
+        page.wait_for_function("live.textContent.includes('answered 500')", timeout=20_000)
+        page.unroute("**/data*")
+        page.wait_for_function("live.textContent.startsWith('as of')", timeout=20_000)
         it.send_signal(signal.SIGINT)
         assert it.wait(20) == 0
         page.wait_for_function("live.textContent.includes('has ended')", timeout=20_000)

@@ -42,7 +42,16 @@ def test_rows_and_histograms_by_hand():
 def test_the_heatmap_shades_by_weight_and_escapes_text():
     page = tracking.heatmap([RECORD | {"weight": [0.25, 0.0, 0.5]}])
     alphas = re.findall(r'title="f ([\d.]+), D (\w[\w.]*) nats" style="[^"]*, ([\d.]+)\)"', page)
-    assert alphas == [("0.25", "0.1", "0.50"), ("0.5", "inf", "1.00")]
+    assert alphas == [("0.25", "0.1", "0.35"), ("0.5", "inf", "0.70")]
+    assert '">b</span> <span' in page  # the space behind a word is not shaded
+    spaces = tracking.heatmap(
+        [RECORD | {"tokens": ["<|im_end|>", "  ", " c"], "special": [True, False, False]}]
+    )
+    assert (
+        "im_end" not in spaces
+        and '">\u25aa</span><span' in spaces
+        and '">  </span> <span' in spaces
+    )
     assert "a&lt;" in page and "<b>Q" not in page and html.escape("<b>Q</b>") in page
     both = tracking.heatmap([RECORD | {"group": g} for g in range(5)] + [PLAIN | {"group": 9}])
     assert re.findall(r"group (\d)", both) == ["0", "9", "1"]  # each route first, then in order

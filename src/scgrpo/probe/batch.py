@@ -22,6 +22,7 @@ from scgrpo.probe.store import StoredBatch
 from scgrpo.probe.tokens import KINDS, POSITIONS, kinds
 from scgrpo.probe.weightings import TokenFacts, Weighting
 from scgrpo.teachers.memory import Reference
+from scgrpo.teachers.pieces import Pieces
 from scgrpo.teachers.policy import evaluation_mode
 
 FEW = 4
@@ -188,12 +189,12 @@ class _Texts:
     def of(
         cls, tokenizer: Any, completions: Sequence[Sequence[int]], written_M: Tensor
     ) -> "_Texts":
-        special = set(tokenizer.all_special_ids)
+        special, texts = set(tokenizer.all_special_ids), Pieces(tokenizer)
         pieces: list[str] = []
         found: list[str] = []
         positions: list[int] = []
         for ids in completions:
-            own = [str(tokenizer.decode([token])) for token in ids]
+            own = texts(ids)
             pieces += own
             found += kinds(own, [token in special for token in ids])
             positions += [place * POSITIONS // len(ids) for place in range(len(ids))]

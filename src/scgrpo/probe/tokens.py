@@ -44,6 +44,8 @@ def kinds(pieces: Sequence[str], special: Sequence[bool]) -> list[str]:
 
 def _plain_kind(piece: str) -> str:
     bare = piece.strip()
+    if not piece:  # of a character that ends at a later token
+        return "sign"
     if not bare:
         return "whitespace"
     if bare.replace(".", "").replace(",", "").isdigit():

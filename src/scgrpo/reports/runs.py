@@ -66,7 +66,9 @@ class Run:
     def metrics(self) -> list[Row]:
         path = self.folder.metrics
         found = self._read_jsonl(path) if path.exists() else self.folder.history()
-        rows = [row for row in found if "step" in row]
+        rows = [_numbers(row) for row in found if _is_step(row.get("step"))]
+        if others := len(found) - len(rows):
+            self.notes.append(f"{self.name}/{path.name}: {others} rows without a step left out.")
         if not rows:
             self.notes.append(f"{self.name} has logged no step yet.")
         return rows
@@ -160,6 +162,15 @@ def _settings(run: Run) -> Row:
 def _differing(settings: Sequence[Row]) -> list[str]:
     keys = dict.fromkeys(key for one in settings for key in one)
     return [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(row: Row) -> Row:
+    """What of a row can be drawn."""
+    return {key: value for key, value in row.items() if isinstance(value, (int, float))}
 
 
 def _words(key: str) -> str:

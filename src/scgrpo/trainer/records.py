@@ -13,6 +13,7 @@ from scgrpo.credit.credit import Attached
 from scgrpo.credit.scoring import SCORED, Inspection, TopTokens
 from scgrpo.method import Route
 from scgrpo.rollouts import Batch, written_tokens
+from scgrpo.teachers.pieces import Pieces
 from scgrpo.teachers.transcripts import Transcripts
 
 Record = dict[str, Any]
@@ -89,8 +90,8 @@ class Decoder:
         reference_thinking: str = "template",
     ) -> None:
         self.tokenizer = tokenizer
-        self._pieces: dict[int, str] = {}
         added = tokenizer.added_tokens_decoder.items()
+        self.pieces = Pieces(tokenizer)
         self._special = {*tokenizer.all_special_ids, *(i for i, token in added if token.special)}
         self.transcript = Transcripts(
             tokenizer, chat_template, template_options or {}, reference_thinking
@@ -99,19 +100,13 @@ class Decoder:
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
-        """Each token as a text of its own, which is made once: a batch has few different ones."""
-        for token in {*ids} - self._pieces.keys():
-            self._pieces[token] = str(self.tokenizer.decode([token]))
-        return [self._pieces[token] for token in ids]
-
     def special(self, ids: Sequence[int]) -> list[bool]:
         """Which of them are marks of the template or the end, and no text."""
         return [token in self._special for token in ids]
 
     def top(self, top: TopTokens) -> list[list[Record]]:
         return [
-            [{"token": p, "prob": q} for p, q in zip(self.pieces(ids), probs, strict=True)]
+            [{"token": p, "prob": q} for p, q in zip(self.pieces.alone(ids), probs, strict=True)]
             for probs, ids in zip(top[0].tolist(), top[1].tolist(), strict=True)
         ]
 

@@ -17,6 +17,8 @@ TRACKERS = {"wandb": "wandb", "trackio": "trackio", "tensorboard": "tensorboard"
 """By their name in `report_to`, what is imported of them."""
 HEATMAP_GROUPS, HEATMAP_ROLLOUTS, HEATMAP_TOKENS = 3, 24, 2000
 """Of a logged step in the heatmap, at most; tokens of each rollout."""
+DARKEST = 0.7
+"""Opacity of the largest f: dark text on it can still be read."""
 ROWS, SHOWN = 64, 12
 """Rollouts in a table at most; and in TensorBoard's, which is text."""
 COLUMNS = (
@@ -157,12 +159,21 @@ def _rollout(record: Record, largest: float) -> str:
 
 
 def _token(record: Mapping[str, Any], i: int, largest: float) -> str:
-    text = html.escape(record["tokens"][i])
+    """A token with its shade; spaces around it and marks of the template are not in it."""
+    piece = str(record["tokens"][i])
+    bare = piece.strip(" ") or piece
+    before, after = piece.split(bare, 1) if bare else ("", "")
+    special = record.get("special")
+    text = "\u25aa" if special and special[i] else html.escape(bare)
+    return f"{before}{_shaded(record, i, text, largest)}{after}"
+
+
+def _shaded(record: Mapping[str, Any], i: int, text: str, largest: float) -> str:
     if not record["written"][i]:
         return f'<span style="background: #e9ebee">{text}</span>'
     weight, kl = record["weight"][i], record.get("kl")
     title = f"f {weight:.3g}" + ("" if kl is None else f", D {kl[i]:.3g} nats")
-    shade = f"rgba(0, 114, 178, {max(0.0, weight) / largest:.2f})"
+    shade = f"rgba(0, 114, 178, {DARKEST * max(0.0, weight) / largest:.2f})"
     return f'<span title="{title}" style="background: {shade}">{text}</span>'
 
 

@@ -1,4 +1,6 @@
 // Figures and numbers as files: SVG, PNG and CSV, made in the page.
+const LARGEST = 16_384; // pixels of a canvas along a side that every browser draws
+
 function save(name, type, content) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
@@ -66,7 +68,8 @@ async function savePng(name, svgText) {
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText)}`;
   await image.decode();
   const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [2 * image.naturalWidth, 2 * image.naturalHeight];
+  const scale = Math.min(2, LARGEST / Math.max(image.naturalWidth, image.naturalHeight));
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight].map((size) => Math.floor(scale * size));
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   save(name, "image/png", await new Promise((done) => canvas.toBlob(done, "image/png")));
 }

@@ -1,7 +1,8 @@
 // What is known of one token, as tables: for the tooltip and for the panel.
 function factsOf(rollout, texts, i) {
   const own = rollout.written[i] === "1";
-  const facts = [["token", `${JSON.stringify(texts[rollout.tokens[i]])}  (${i + 1} of ${rollout.size})`]];
+  const text = texts[rollout.tokens[i]];
+  const facts = [["token", `${text === "" ? "no text of its own" : JSON.stringify(text)}  (${i + 1} of ${rollout.size})`]];
   if (!own) return [table([...facts, ["credit", "none: the model did not write it"]])];
   const [student, teacher] = [rollout.logp, rollout.teacherLogp].map((logps) => (logps ? logps[i] : null));
   if (student !== null) facts.push(["p student", probability(student)]);

@@ -2,13 +2,20 @@
 const POLL = 2000;
 let drawn = { version: DATA.version, at: new Date().toLocaleTimeString(), charts: DATA.charts.map((chart) => JSON.stringify(chart)), parts: {} };
 
+let asked = null;
+
 async function refresh() {
-  const query = new URLSearchParams({ version: drawn.version });
-  if (window.heatmap) query.set("at", Heatmap.keys(heatmap.rollout).join());
+  const query = new URLSearchParams();
+  const at = window.heatmap && Heatmap.keys(heatmap.rollout).join();
+  if (window.heatmap) query.set("at", at);
+  const lacking = window.heatmap && !heatmap.rollout.tokens ? at : null;
+  // Asked for once more without a version, a rollout in outline comes with its text.
+  if (!lacking || lacking === asked) query.set("version", drawn.version);
+  asked = lacking;
   let pause = POLL;
   try {
     const answer = await fetch(`data?${query}`, { cache: "no-store" });
-    const found = answer.status === 204 ? null : await answer.json();
+    const found = answer.status === 204 ? null : await answer.json().catch(() => ({ error: `scgrpo watch answered ${answer.status}; its terminal says why.` }));
     if (found?.error) say(found.error);
     else if (found) draw(found);
     else say(`as of ${drawn.at}`);

@@ -1,4 +1,6 @@
 // The prompt: one block a message, the question in sight, the rest a line each until asked for.
+const RENDERED = "as the model reads it, without the marks of the template";
+
 class PromptView {
   constructor(root, texts) {
     this.root = root;
@@ -11,7 +13,7 @@ class PromptView {
     const messages = (rollout.messages || [[null, rollout.prompt]]).map((part) => part.map((n) => (n === null ? "prompt" : this.texts[n])));
     const question = messages.findLastIndex(([role]) => role === "user" || role === "prompt");
     const blocks = messages.map(([role, text], i) => this.block(role, text, i === question));
-    if (rollout.messages && this.open) blocks.push(this.block("as the model reads it", this.texts[rollout.prompt], false));
+    if (rollout.messages && this.open) blocks.push(this.block(RENDERED, this.texts[rollout.prompt], false));
     const button = make("button", "quiet", this.open ? "Show less" : "Show all");
     button.type = "button";
     button.id = "prompt-all";
@@ -27,9 +29,9 @@ class PromptView {
   }
 
   block(role, text, isQuestion) {
-    const kind = ["system", "user", "assistant", "tool"].includes(role) ? role : "other";
+    const kind = role === RENDERED ? "rendered" : ["system", "user", "assistant", "tool"].includes(role) ? role : "other";
     const shape = this.open ? "open" : isQuestion ? "question" : "line";
-    return make("div", `message ${shape}`, make("span", `chip ${kind}`, role), make("span", "message-text", text.trim()));
+    return make("div", `message ${shape} ${kind}`, make("span", `chip ${kind}`, role), make("span", "message-text", text.trim()));
   }
 }
 

@@ -3,6 +3,8 @@ const PARAGRAPH = { least: 40, most: 500 };
 const LONG = 1500; // tokens from which on what is out of sight is not laid out
 const OLD_MARK = /^(<\|[^|<>]+\|>|<\/?s>|<eos>|<(start|end)_of_turn>)$/;
 
+const CONTROLS = /[\0-\x08\v\f\x0e-\x1f\ufffe\uffff]/g; // no file of XML may hold them
+
 class TokenView {
   constructor(root, texts) {
     this.root = root;
@@ -17,7 +19,7 @@ class TokenView {
     const turns = this.turns();
     this.root.innerHTML = rollout.tokens
       ? turns.map((turn, n) => this.turnMarkup(turn, turns.length > 1 ? this.turnName(turns, n) : "")).join("")
-      : "<p>Only the outline of this rollout is on this page.</p>";
+      : `<p>${DATA.version ? "Its text is on its way." : "Only the outline of this rollout is on this page; <code>scgrpo watch</code> shows the text of any."}</p>`;
     this.root.classList.toggle("long", rollout.size >= LONG);
     this.spans = [...this.root.querySelectorAll("i[data-i]")];
     this.root.scrollTop = 0;
@@ -147,10 +149,10 @@ function tokenMarkup(text, i, kind) {
   const attributes = `data-i="${i}"${kind ? ` class="${kind}"` : ""}`;
   if (kind === "mark") return `<i ${attributes} title="${escaped(text)}">\u25aa</i>`;
   const [, before, word, after] = text.match(/^([ \t]*)([^]*?)([ \t]*)$/);
-  if (!word) return `<i ${attributes}>${text || "\u2205"}</i>`;
+  if (!word) return `<i ${attributes}>${text || "\u00b7"}</i>`;
   return `${before}<i ${attributes}>${escaped(word).replace(/\n/g, "\u23ce\n")}</i>${after}`;
 }
 
 function escaped(text) {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(/\0/g, "\ufffd");
+  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(CONTROLS, "\ufffd");
 }
