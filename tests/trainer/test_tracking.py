@@ -11,6 +11,7 @@ import pytest
 
 from scgrpo.mistakes import ConfigError
 from scgrpo.trainer import tracking
+from tests.test_metrics_page import PAGE, is_documented
 from tests.trainer.runs import config, trainer
 
 RECORD = {
@@ -76,6 +77,18 @@ def run(folder, name):
     return tracking.table(pq.read_table(file).to_pylist()), pq.read_table(file).to_pylist()
 
 
+def explained(name):
+    """Whether docs/metrics.md has what a tracker calls by this name; `_runtime` is its own."""
+    of_trackers = PAGE.partition("## In a tracker")[2]
+    cells = re.findall(r"^\| ([^`|]+) \|", of_trackers, re.MULTILINE)
+    names = {name for cell in cells for name in cell.split(", ")}
+    if name.startswith("_") or name in names:
+        return True
+    if "profiling/Time taken: PART" in names and name.startswith("profiling/Time taken: "):
+        return True
+    return {"train/NAME", "eval/NAME"} <= names and is_documented(name.partition("/")[2])
+
+
 @needs("tensorboard")
 def test_tensorboard(tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -106,6 +119,8 @@ def test_wandb_offline(tmp_path, monkeypatch):
     assert wandb.run.name == "run"
     summary = dict(wandb.run.summary)
     wandb.finish()
+    assert len(summary) > 40
+    assert [name for name in summary if not explained(name)] == []
     media = tmp_path / "wandb" / "latest-run" / "files" / "media"
     (page,) = media.rglob("*.html")
     assert "Shaded by f" in page.read_text()
