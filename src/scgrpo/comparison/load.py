@@ -28,7 +28,8 @@ def load_comparison(path: Path) -> Comparison:
     Raises:
         ConfigError: naming the value, its place and the cure.
     """
-    comparison = build(Comparison, _spread(read_mapping_file(path, "comparison"), str(path)), str(path))
+    written = _spread(read_mapping_file(path, "comparison"), str(path))
+    comparison = build(Comparison, written, str(path))
     for complaint in _complaints(comparison):
         raise ConfigError(complaint)
     return comparison
