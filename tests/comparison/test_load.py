@@ -128,6 +128,49 @@ def test_the_short_form_is_enough(tmp_path):
     assert run.label == "synthetic/grpo/s0" and "learning_rate" not in run.values
 
 
+def test_dashes_are_underscores_in_every_key(tmp_path):
+    path = tmp_path / "compare.yaml"
+    path.write_text(
+        "max-steps: 7\nbaseline: sc-grpo\nmethods: {sc-grpo: {learning-rate: 1.0e-5}}\n"
+        "settings: {eval-steps: 0}\nevaluation: {max-new-tokens: 9}\n"
+        "tasks: {the-sums: {validation: {}, settings: {num-generations: 4}}}\n"
+    )
+    comparison = load_comparison(path)
+    plan.check(comparison)
+    (run, *_) = plan.main_runs(comparison)
+    config = run.config()
+    assert config.trainer == {"max_steps": 7, "num_generations": 4, "learning_rate": 1e-5}
+    assert config.eval_steps == 0 and run.evaluations[0].values["max_new_tokens"] == 9
+    assert list(comparison.tasks) == ["the-sums"]  # a name is no key
+
+
+def test_seeds_at_the_top_are_those_of_every_method_that_names_none(tmp_path):
+    path = tmp_path / "compare.yaml"
+    path.write_text("seeds: 2\nmethods: [grpo, sc-grpo]\n")
+    seeds = [row.seed_list for row in load_comparison(path).methods.values()]
+    assert seeds == [[0, 1], [0, 1]]  # three by default
+    path.write_text("seeds: [5]\nmethods: {grpo: {seeds: [0, 3]}, sc-grpo: }\n")
+    assert [row.seed_list for row in load_comparison(path).methods.values()] == [[0, 3], [5]]
+    for text, message in {
+        "seeds: many\nmethods: [grpo]\n": "seeds is 'many' .methods 'grpo'",
+        "seeds: 2\nmethods: {grpo: 3}\n": "methods 'grpo' of .* is 3; write a mapping",
+        "seeds: 2\n": "names no methods",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_comparison(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("rewrd: a.py:b", "reward"), ("basline: grpo", "baseline")]
+)
+def test_a_misspelt_key_at_the_top_may_be_one_of_a_run(tmp_path, written, meant):
+    path = tmp_path / "compare.yaml"
+    path.write_text(f"methods: [grpo]\n{written}\n")
+    with pytest.raises(ValueError, match=f"unknown key .*did you mean '{meant}'"):
+        load_comparison(path)
+
+
 def test_own_data_at_the_top_reaches_every_run_and_evaluation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.py").write_text("def right(completions, **_): return [1.0] * len(completions)")

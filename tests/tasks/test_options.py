@@ -39,6 +39,8 @@ def test_values_of_the_right_types() -> None:
         ("share", float("nan"), "share is nan, an option of the toy task; it must be a number."),
         ("packages", 3, "packages is 3, an option of the toy task; it must be a list of texts."),
         ("stepz", 3, "the toy task has no option 'stepz'; it has steps, share, data, packages, "
+         "world; did you mean 'steps'?"),
+        ("no-such", 3, "the toy task has no option 'no_such'; it has steps, share, data, packages, "
          "world."),
     ],
 )  # fmt: skip

@@ -7,14 +7,17 @@ from typing import Any
 
 from scgrpo.comparison.config import BASE, Comparison, MethodRow, TaskRow
 from scgrpo.mistakes import ConfigError
-from scgrpo.runs.config_reader import all_keys, build, run_config_of
+from scgrpo.runs.config_reader import all_keys, build, run_config_of, unknown_key
 from scgrpo.tasks import DEFAULT_TASK
 from scgrpo.tasks.own import HELD_OUT
-from scgrpo.written.mappings import read_mapping_file
+from scgrpo.written.mappings import plain_keys, read_mapping_file
 
 OF_RUNS = ("seed", "name", "output_dir", "preset", "task", "task_options", "trainer")
 OF_EVALUATIONS = ("model", "task", "task_options", "split", "limit", "k", "seed", "output")
 """Keys that `settings` and `evaluation` must not have, since a comparison sets them itself."""
+
+SEEDS = "seeds"
+"""At the top: those of every method that names none."""
 
 
 def load_comparison(path: Path) -> Comparison:
@@ -25,23 +28,41 @@ def load_comparison(path: Path) -> Comparison:
     Raises:
         ConfigError: naming the value, its place and the cure.
     """
-    comparison = build(Comparison, _spread(read_mapping_file(path, "comparison")), str(path))
+    written = _spread(read_mapping_file(path, "comparison"), str(path))
+    comparison = build(Comparison, written, str(path))
     for complaint in _complaints(comparison):
         raise ConfigError(complaint)
     return comparison
 
 
-def _spread(values: dict[str, Any]) -> dict[str, Any]:
+def _spread(values: dict[str, Any], place: str) -> dict[str, Any]:
     """The short form written out: keys of runs at the top, a list of methods, no tasks."""
-    own = {spec.name for spec in fields(Comparison)}
-    of_runs = {key: value for key, value in values.items() if key not in own and key in all_keys()}
-    values = {key: value for key, value in values.items() if key not in of_runs}
+    own, values = [spec.name for spec in fields(Comparison)], plain_keys(values)
+    if SEEDS in values:
+        values["methods"] = _with_seeds(values.get("methods"), values.pop(SEEDS))
+    of_runs = {key: value for key, value in values.items() if key not in own}
+    for key in of_runs:
+        if key not in (keys := all_keys()):
+            known = f"known are {', '.join(own)}, and every key of a run."
+            raise unknown_key(key, place, [*own, SEEDS, *keys], known)
+    values = {key: value for key, value in values.items() if key in own}
     if of_runs and isinstance(values.get("settings", {}), dict):
         values["settings"] = of_runs | values.get("settings", {})
     dataset = of_runs.get("dataset")
     row = {"splits": {HELD_OUT: None}, "validation": {}} if dataset else {}
     task = Path(str(dataset)).stem if dataset else DEFAULT_TASK
     return {"methods": None, "tasks": {task: row}} | values
+
+
+def _with_seeds(methods: Any, seeds: Any) -> Any:
+    """The methods, each with these seeds where it names none; what is no mapping as it is."""
+    rows = dict.fromkeys(methods) if isinstance(methods, list) else methods
+    if not isinstance(rows, dict):
+        return methods
+    return {
+        name: {SEEDS: seeds} | (row or {}) if isinstance(row, dict | None) else row
+        for name, row in rows.items()
+    }
 
 
 def _complaints(comparison: Comparison) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from scgrpo.mistakes import ConfigError, nearest, require_known, shown
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import DEFAULT_TASK, require_task
-from scgrpo.written.mappings import mapping, read_mapping_file
+from scgrpo.written.mappings import mapping, plain_keys, read_mapping_file
 from scgrpo.written.values import Misfit, coerce
 from scgrpo.written.yaml_text import can_be_written, read_yaml
 
@@ -95,7 +95,7 @@ def build(kind: type[Kind], values: Mapping[str, Any], place: str) -> Kind:
 
     Args:
         kind: the dataclass.
-        values: by field, as YAML has them.
+        values: by field, as YAML has them; `-` in a name is `_`, in mappings of settings too.
         place: where they stand, for messages.
 
     Raises:
@@ -104,9 +104,10 @@ def build(kind: type[Kind], values: Mapping[str, Any], place: str) -> Kind:
     """
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
+    values = plain_keys(values)
     for name in values:
         if name not in known:
-            raise unknown_key(str(name), place, known, f"known are {', '.join(known)}.")
+            raise unknown_key(name, place, known, f"known are {', '.join(known)}.")
     for name, field in known.items():
         if name not in values and field.default is field.default_factory is MISSING:
             raise ConfigError(f"{place} lacks {name}; add it.")
@@ -168,7 +169,7 @@ def _settings_of(content: Mapping[str, Any], place: str) -> dict[str, Setting]:
     """Keys by name; those under `trainer` count as if they stood at the top."""
     nested = mapping(content.get("trainer", {}), f"trainer in {place}")
     flat = {name: value for name, value in content.items() if name != "trainer"} | nested
-    return {str(name).replace("-", "_"): Setting(value, place) for name, value in flat.items()}
+    return {name: Setting(value, place) for name, value in plain_keys(flat).items()}
 
 
 def _joined(values: list[str]) -> Any:
@@ -195,7 +196,8 @@ def _built(name: str, value: Any, hint: Any, place: str) -> Any:
     if is_dataclass(hint) and isinstance(value, dict):
         return build(hint, value, f"{name} of {place}")  # type: ignore[arg-type]
     if not (get_origin(hint) is dict and is_dataclass(get_args(hint)[1])):
-        return _fitted(name, Setting(value, place), hint, as_written=True)
+        fitted = _fitted(name, Setting(value, place), hint, as_written=True)
+        return plain_keys(fitted) if hint == dict[str, Any] else fitted
     value = dict.fromkeys(map(str, value)) if isinstance(value, list) else value
     if not isinstance(value, dict) or not value:
         raise ConfigError(f"{place} names no {name}; write {name}: with a mapping of names.")

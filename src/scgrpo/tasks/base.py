@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_type_hints, runtime_checkable
 
-from scgrpo.mistakes import shown
+from scgrpo.mistakes import nearest, shown
+from scgrpo.written.mappings import plain_keys
 from scgrpo.written.values import Misfit, coerce
 
 if TYPE_CHECKING:
@@ -202,10 +203,12 @@ def read_options(kind: type[Options], task: str, options: Mapping[str, Any]) -> 
     known = [spec.name for spec in fields(kind)]  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     fitted = {}
-    for option, value in options.items():
+    for option, value in plain_keys(options).items():
         if option not in known:
+            near = nearest(option, known)
+            meant = f"; did you mean {near!r}?" if near else "."
             raise ValueError(
-                f"the {task} task has no option {option!r}; it has {', '.join(known)}."
+                f"the {task} task has no option {option!r}; it has {', '.join(known)}{meant}"
             )
         try:
             fitted[option] = coerce(value, hints[option], as_written=True)

@@ -1,5 +1,6 @@
 """Files of YAML that hold a mapping."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ def mapping(content: Any, place: str) -> dict[str, Any]:
             f"{place} holds no mapping of keys to values; write lines such as 'seed: 1'."
         )
     return content
+
+
+def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same by names with `_`, for which `-` may be written."""
+    return {str(name).replace("-", "_"): value for name, value in content.items()}
 
 
 def _text_of(path: Path, what: str) -> str:
