@@ -132,7 +132,7 @@ def test_compare_takes_the_two_runs(runs: list[Path]) -> None:
         ({"--reward": None}, "dataset='words.jsonl' needs a reward"),
         ({"--task": "synthetic"}, "both task='synthetic' and dataset='words.jsonl' are given"),
         ({"--dataset": None}, "reward is 'r.py:vowel' but no dataset is given"),
-        ({"--per_device_train_batch_size": 400}, "words.jsonl has 18 rows to train on (some"),
+        ({"--per_device_train_batch_size": 400}, "words.jsonl has 18 rows to train on beside"),
         (
             {"--system_prompt": "be"},
             "the prompts are plain text; leave it out, or set chat",

@@ -65,8 +65,8 @@ def _refuse_too_few(config: RunConfig, source: Source, args: SCGRPOConfig) -> No
     """Refuse a data set that is smaller than one batch, by its name."""
     rows, needed = len(source.train), args.generation_batch_size // args.num_generations
     if rows < needed:
-        own = config.dataset and not config.eval_dataset and config.eval_share != 0
-        held_out = " (some of them are held out, see eval_share)" if own else ""
+        own = config.dataset and not config.eval_dataset
+        held_out = " beside those held out (eval_share)" if own and source.evaluation else ""
         raise ConfigError(
             f"{config.dataset or config.task_name} has {rows} rows to train on{held_out}, but one "
             f"batch takes {needed} (generation_batch_size / num_generations); give it more rows or "
