@@ -174,14 +174,14 @@ def test_a_bfloat16_policy_in_training(tmp_path, cast):
     run = trainer(args, model=tiny_model().bfloat16())
     heads = run._credit.use.scorer.heads
     seen = []
-    divergence = PolicyHeads.divergence
+    comparison = PolicyHeads.comparison
 
-    def watched(self, shown, read):
-        found = divergence(self, shown, read)
+    def watched(self, shown, read, token_ids):
+        found = comparison(self, shown, read, token_ids)
         weight = self.student.get_output_embeddings().weight.detach().double()
         logits = [x.double() @ weight.T for x in (shown, read)]
         p, q = (log_softmax(x / self.temperature, -1) for x in logits)
-        seen.append((found - (p.exp() * (p - q)).sum(-1)).abs().max().item())
+        seen.append((found[0] - (p.exp() * (p - q)).sum(-1)).abs().max().item())
         assert shown.dtype == read.dtype == torch.bfloat16
         assert self.student.get_output_embeddings().weight.dtype == (
             torch.float32 if cast else torch.bfloat16
@@ -191,7 +191,7 @@ def test_a_bfloat16_policy_in_training(tmp_path, cast):
     assert heads.in_float32 == cast
     records = keep_records(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PolicyHeads, "divergence", watched)
+        patch.setattr(PolicyHeads, "comparison", watched)
         run.train()
     assert seen and max(seen) < BOUND
     assert any(r["kl"] for r in records)

@@ -94,7 +94,8 @@ def test_no_divergence_is_taken(monkeypatch):
     def refuse(*_):
         raise AssertionError("a divergence over the vocabulary")
 
-    monkeypatch.setattr("scgrpo.credit.heads.PolicyHeads.divergence", refuse)
+    for taken_by in ("divergence", "comparison"):
+        monkeypatch.setattr(f"scgrpo.credit.heads.PolicyHeads.{taken_by}", refuse)
     credited(SIGNED)
     with pytest.raises(AssertionError, match="over the vocabulary"):
         credited(replace(SIGNED, weight="signed*credit"))
