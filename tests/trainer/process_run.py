@@ -139,7 +139,7 @@ def prepared(folder: Path, strategy: str, case: str) -> tuple[Any, list[Any]]:
 def trained(folder: Path, strategy: str, case: str) -> dict[str, Any]:
     """What a run left on this process; "resumed" goes on with the checkpoints of "saved"."""
     resumed = case == "resumed"
-    with counted(PolicyHeads, "divergence") as divergences:
+    with counted(PolicyHeads, "comparison") as divergences:
         run, records = prepared(folder, strategy, "saved" if resumed else case)
         first = whole_weights(run)
         checkpoint = str(Path(run.args.output_dir) / "checkpoint-1")
