@@ -247,3 +247,10 @@ def test_a_mapping_of_a_file(tmp_path: Path) -> None:
     assert read_mapping_file(write(tmp_path, ""), "table") == {}
     with pytest.raises(ConfigError, match=r"table none\.yaml does not exist; check the path"):
         read_mapping_file(Path("none.yaml"), "table")
+
+
+def test_a_key_that_is_written_with_both_a_dash_and_an_underscore_is_refused(tmp_path):
+    """Which of the two holds would be a matter of their order."""
+    path = write(tmp_path, "max_steps: 3\nmax-steps: 5")
+    with pytest.raises(ConfigError, match="max_steps is written twice"):
+        load_run_config(path)

@@ -36,8 +36,18 @@ def mapping(content: Any, place: str) -> dict[str, Any]:
 
 
 def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same by names with `_`, for which `-` may be written."""
-    return {str(name).replace("-", "_"): value for name, value in content.items()}
+    """The same by names with `_`, for which `-` may be written.
+
+    Raises:
+        ConfigError: for a name that is there both ways.
+    """
+    plain: dict[str, Any] = {}
+    for name, value in content.items():
+        key = str(name).replace("-", "_")
+        if key in plain:
+            raise ConfigError(f"{key} is written twice, with '-' and with '_'; leave one out.")
+        plain[key] = value
+    return plain
 
 
 def _text_of(path: Path, what: str) -> str:
