@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from scgrpo.credit.heads import PolicyHeads
+from scgrpo.files import read_jsonl
 from tests.trainer.runs import config, keep_records, trainer
 from tests.trainer.strategies import facts, processes_of, settings, whole_weights
 from tests.trainer.tiny import tiny_dataset
@@ -151,6 +152,7 @@ def trained(folder: Path, strategy: str, case: str) -> dict[str, Any]:
             for r in records
         ],
         "logged": [row for row in run.state.log_history if "loss" in row],
+        "rows": read_jsonl(run.recorder.folder.metrics),
         "weights": weights,
         "moved": {name: (w - first[name]).abs().max().item() for name, w in weights.items()},
         "divergences": len(divergences),

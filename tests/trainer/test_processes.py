@@ -37,6 +37,15 @@ def test_a_resumed_run_is_the_uninterrupted_one(runs):
             assert torch.equal(weight, resumed["weights"][name])
 
 
+def test_each_step_has_one_row_with_the_mean_loss_of_all_processes(runs):
+    one, two = runs
+    for found in (one["sc-grpo"], two[0]["sc-grpo"]):
+        rows, logged = found["rows"], found["logged"]
+        assert [row["step"] for row in rows] == [row["step"] for row in logged] == [1, 2, 3]
+        for row, log in zip(rows, logged, strict=True):
+            assert row["loss"] == pytest.approx(log["loss"], abs=1e-7)
+
+
 def test_the_processes_have_unequal_work(runs):
     one, two = runs
     for case in ("sc-grpo", "other-model", "initial", "sc-grpo-memory", "sc-grpo-mean4"):
