@@ -359,6 +359,7 @@ def test_damaged_checkpoints_are_passed_over_or_refused(run, tmp_path, caplog):
         train(config(tmp_path, resume=str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_model_is_written_leaves_none(run, tmp_path, monkeypatch):
     shutil.copytree(run.path, tmp_path / run.path.name)
     here = RunFolder(tmp_path / run.path.name)

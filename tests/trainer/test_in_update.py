@@ -72,6 +72,7 @@ def test_updates_are_those_with_a_student_pass(tmp_path, monkeypatch, preset, fi
     assert (found - expected).norm() < 1e-5 * expected.norm()
 
 
+@pytest.mark.slow
 def test_c_of_the_step_before_survives_a_resume(tmp_path):
     def run():
         return run_of(

@@ -84,6 +84,7 @@ def test_the_same_seed_draws_the_same_batch(tmp_path):
     assert prompts[0] == prompts[1] != prompts[2]
 
 
+@pytest.mark.slow
 def test_nothing_to_replace_is_trls_own_dapo(tmp_path):
     def ranked(completions, **_):
         texts = [c[-1]["content"] for c in completions]
