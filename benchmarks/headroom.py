@@ -67,7 +67,9 @@ GRID = {
     "digits-4": Setting({"wording": "digits"}),
     "plain-8-half": Setting(LONG | {"routine": 0.0}, 0.05),
     "plain-12": Setting({"steps": 12, "largest": 9, "routine": 0.0}, 0.06),
+    "plain-12-half": Setting({"steps": 12, "largest": 9, "routine": 0.0}, 0.03),
     "digits-8": Setting(LONG | {"wording": "digits"}, 0.1, 400),
+    "digits-8-half": Setting(LONG | {"wording": "digits"}, 0.05, 400),
     "sums-4": Setting({"wording": "sums"}, steps=600),
     "sums-8": Setting(LONG | {"wording": "sums"}, 0.1, 600),
 }

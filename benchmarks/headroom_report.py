@@ -202,6 +202,7 @@ def points(grid: Facts, prediction: Facts, last: int) -> list[Facts]:
                     "setting": setting,
                     "weighting": weighting,
                     "k": k,
+                    "along": worths_along(usual, weighting),
                     "seeds": len(seeds),
                     "early": float(early),
                     "final": float(final),
@@ -210,6 +211,14 @@ def points(grid: Facts, prediction: Facts, last: int) -> list[Facts]:
                 }
             )
     return found
+
+
+def worths_along(usual: Mapping[str, Any], weighting: str) -> dict[str, float]:
+    """Worth of a weighting on the probed checkpoints of a run with uniform weights, by step."""
+    told = {step: p["adam"] for run in usual.values() for step, p in run["along"].items()}
+    return {
+        step: number(own[weighting]["k"]["value"]) for step, own in told.items() if weighting in own
+    }
 
 
 def _has(runs: Mapping[str, Any], seed: str, step: int) -> bool:
@@ -261,16 +270,28 @@ def correlation_line(found: Sequence[Facts], last: int) -> str:
     own = [one for one in found if one["weighting"] != "uniform"]
     if len(own) < FEW_POINTS:
         return f"{len(own)} points beside GRPO: too few for a correlation or a figure."
-    said = []
-    for key, when in (("early", EARLY), ("final", last)):
-        rho, low, high = rank_correlation([o["k"] for o in own], [o[key] for o in own])
-        said.append(f"step {when}: {rho:+.2f} [{low:+.2f}, {high:+.2f}]")
     runs = sum(one["seeds"] for one in found)
-    return (
-        f"Spearman's rank correlation of the worth at the base with the difference to GRPO: "
-        f"{'; '.join(said)} ({len(own)} points, {runs} runs; 95 % bootstrap over points).\n\n"
-        "![Worth at the base against the gain of runs](prediction.png)"
-    )
+    lines = [
+        f"Spearman's rank correlation with the gain over GRPO ({runs} runs, 95 % over points):\n",
+        f"| worth | points | step {EARLY} | step {last} |",
+        "|---|---|---|---|",
+        _correlations("at the base", own, [one["k"] for one in own]),
+    ]
+    for step in (str(EARLY), str(last)):
+        probed = [one for one in own if step in one["along"]]
+        if len(probed) >= FEW_POINTS:
+            worths = [one["along"][step] for one in probed]
+            lines.append(_correlations(f"at step {step} of a run of GRPO", probed, worths))
+    return "\n".join([*lines, "\n![Worth at the base against the gain of runs](prediction.png)"])
+
+
+def _correlations(what: str, own: Sequence[Facts], worths: Sequence[float]) -> str:
+    """A row: the rank correlation of worths with the gains at both steps."""
+    cells = [what, str(len(own))]
+    for key in ("early", "final"):
+        rho, low, high = rank_correlation(worths, [one[key] for one in own])
+        cells.append(f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]")
+    return f"| {' | '.join(cells)} |"
 
 
 def prediction_figure(found: Sequence[Facts], last: int, output: Path) -> None:

@@ -27,9 +27,10 @@ import scgrpo.runs.run as running
 from scgrpo.credit.advantages import per_token
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.runs.run_config import RunConfig
+from scgrpo.tasks.synthetic import SyntheticTask
 from scgrpo.trainer.trainer import SCGRPOTrainer
 
-SETTINGS = ("words-4", "plain-8", "digits-4")
+SETTINGS = ("words-4", "plain-8-half", "digits-4")
 SEEDS, STEPS, EARLY, RATE = (0, 1, 2), 160, 40, 1e-4
 EVALUATED = 128
 
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--until", help="begin no run after this time of the day, as 06:30")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    SyntheticTask.evaluation_splits = ("heldout",)  # evaluations are most of a run's time
     if options.along:
         for setting in options.along:
             along(setting, options.output, options.batches, options.steps)

@@ -81,9 +81,11 @@ def test_points_compare_the_seeds_that_both_have():
         "uniform": {"0": run(0.1, 0.9, 0.9), "1": run(0.3, 0.5, 0.7)},
         "signed": {"1": run(0.3, 0.6, 0.5)},
     }
+    runs["uniform"]["0"]["along"] = {"40": {"adam": {"signed": {"k": {"value": 1.1}}}}}
     grid = {"words-4": {"adam": {"signed": {"k": {"value": 1.4}}}}}
     signed = points(grid, {"words-4": runs}, STEPS)[1]
     assert (signed["k"], signed["seeds"]) == (1.4, 1)
+    assert signed["along"] == {"40": 1.1}
     assert signed["early"] == pytest.approx(0.1) and signed["final"] == pytest.approx(-0.2)
     assert signed["steps"] == [pytest.approx(EARLY * 0.2 / 0.3)]
 
