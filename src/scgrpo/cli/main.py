@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
-from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
+from scgrpo.cli.help import EPILOG, TrainCommand
 from scgrpo.cli.options import asking_for
 from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.request import EvaluationRequest
@@ -68,8 +68,8 @@ def demo(
 
 
 @app.command(
+    cls=TrainCommand,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog=TRAIN_EPILOG,
 )
 @guarded
 def train(

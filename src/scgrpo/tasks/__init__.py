@@ -1,6 +1,5 @@
 """Tasks by name; a user's package adds its own by the entry point group `scgrpo.tasks`."""
 
-from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
@@ -17,6 +16,8 @@ DEFAULT_TASK = "synthetic"
 
 def available_tasks() -> list[str]:
     """Names of all tasks that installed packages offer."""
+    from importlib.metadata import entry_points
+
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
@@ -71,4 +72,6 @@ def _class_of(name: str) -> Any:
         return OwnData
     if ":" in name:
         return import_function(name, "task")
+    from importlib.metadata import entry_points
+
     return next(iter(entry_points(group=GROUP, name=name))).load()
