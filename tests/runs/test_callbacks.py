@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from scgrpo.files import read_jsonl
 from scgrpo.run_folder import RunFolder
-from scgrpo.runs.callbacks import EvaluationCallback, Evaluating, HeldOut, Host
+from scgrpo.runs.callbacks import Evaluating, EvaluationCallback, HeldOut, Host
 from tests.trainer.tiny import tiny_dataset, tiny_model, tiny_tokenizer
 
 REWARDS = [0.5, 0.5, 0.0, 0.0]

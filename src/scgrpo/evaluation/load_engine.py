@@ -32,9 +32,7 @@ def engine_of(
 
         with loading():
             model, tokenizer = _load(path)
-        return TransformersEngine(
-            model, tokenizer, batch_tokens=request.batch_tokens, told=token
-        )
+        return TransformersEngine(model, tokenizer, batch_tokens=request.batch_tokens, told=token)
 
     def vllm() -> Engine:
         from scgrpo.evaluation.engines.vllm_engine import VLLMEngine
