@@ -62,10 +62,8 @@ def model_card(
         _table(("", ""), [(k, v) for k, v in facts.items() if v not in (None, "")]),
         *_reward(folder),
         *_evaluations(folder, described["trainer"].get("solve_threshold", 1.0)),
-        "## Method\n\nWhere it differs from the defaults:" if _own(method) else "## Method",
-        _table(("field", "value"), _own(method))
-        if _own(method)
-        else "All fields are the defaults.",
+        "## Method\n\nIts three choices, and every other field that is not the default:",
+        _table(("field", "value"), _own(method)),
         "## Made with\n\n" + _versions(described.get("versions") or {}),
         f"## Citation\n\n{PAPER['title']}, [arXiv {PAPER['id']}]"
         f"(https://arxiv.org/abs/{PAPER['id']})\n\n```bibtex\n{PAPER['citation']}\n```",
@@ -124,4 +122,9 @@ def _versions(versions: Mapping[str, Any]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """On one line and in one column, as a guide of several lines must be."""
+    return " ".join(str(value).split()).replace("|", "\\|")
