@@ -94,3 +94,17 @@ def test_a_value_stays_in_its_row_and_column(tmp_path):
     rows = card.partition("not the default:\n\n")[2].partition("\n\n")[0].splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows[:3]] == ["| advantage", "| teacher", "| use"]
     assert rows[3:] == ["| weight | a\\|b.py:w |"]
+
+
+def test_several_rewards_their_weights_and_the_adapter(tmp_path):
+    facts = {"rewards": ["short", "digit"], "run": {"lora": {"r": 4, "target_modules": ["q", "v"]}}}
+    described = {"name": "x", "method": {"preset": "grpo"}, "trainer": {}} | facts
+    method, folder = Method(teacher="none", use="none"), RunFolder(tmp_path)
+    folder.metrics.write_text('{"step": 1, "reward": 0.625}\n')
+    card = model_card(described, folder, method, steps=1, adapter=True)
+    assert "| Reward | short, digit |" in card
+    assert "| LoRA | r 4, target_modules ['q', 'v'] |" in card
+    assert "Training reward: 0.625 at step 1 (each of one batch)." in card
+    described["trainer"] = {"reward_weights": [1.0, 0.25]}
+    card = model_card(described, folder, method, steps=1, adapter=True)
+    assert "| Reward | short (weight 1), digit (weight 0.25) |" in card

@@ -47,11 +47,13 @@ def model_card(
     }
     kind = "A LoRA adapter" if adapter else "A model"
     preset = described["method"]["preset"]
+    lora = (described.get("run") or {}).get("lora") or {}
     facts = {
         "Base": Path(str(base)).name if base and not on_hub else base,
         "Method": preset,
         "Data": described.get("task"),
-        "Reward": ", ".join(described.get("rewards") or []),
+        "Reward": _rewards(described),
+        "LoRA": ", ".join(f"{key} {value}" for key, value in lora.items()),
         "Optimizer steps": f"{steps:,}",
         "Seed": described.get("seed"),
         "Learning rate": described["trainer"].get("learning_rate"),
@@ -83,13 +85,24 @@ def _own(method: Method) -> list[tuple[str, Any]]:
     ]
 
 
+def _rewards(described: Mapping[str, Any]) -> str:
+    """Names of the reward functions, with their weights where they have any."""
+    names = list(described.get("rewards") or [])
+    weights = described["trainer"].get("reward_weights") or []
+    return ", ".join(
+        f"{name} (weight {weights[i]:g})" if len(weights) == len(names) else name
+        for i, name in enumerate(names)
+    )
+
+
 def _reward(folder: RunFolder) -> list[str]:
     rows = read_jsonl(folder.metrics) if folder.metrics.exists() else []
     found = [(r["step"], r["reward"]) for r in rows if r.get("reward") is not None]
     if not found:
         return []
-    return [f"Training reward: {found[0][1]:.3f} at step {found[0][0]}, {found[-1][1]:.3f} at step "
-            f"{found[-1][0]} (each of one batch)."]  # fmt: skip
+    ends = dict.fromkeys((found[0], found[-1]))
+    told = ", ".join(f"{reward:.3f} at step {step}" for step, reward in ends)
+    return [f"Training reward: {told} (each of one batch)."]
 
 
 def _evaluations(folder: RunFolder, solve_threshold: float) -> list[str]:
