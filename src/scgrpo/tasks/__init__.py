@@ -9,7 +9,7 @@ from scgrpo.mistakes import ConfigError, nearest, require_known, shown
 from scgrpo.tasks.base import Task as Task
 from scgrpo.tasks.own import NAME as OWN
 from scgrpo.tasks.own import OwnData
-from scgrpo.written.mappings import plain_keys
+from scgrpo.written.plain import plain_keys
 
 GROUP = "scgrpo.tasks"
 DEFAULT_TASK = "synthetic"
