@@ -44,10 +44,19 @@ class Job:
     @property
     def words(self) -> str:
         """The error in its log, or else its last line."""
-        lines = [line.strip() for line in self.log.read_text(errors="replace").split("\n")]
+        lines = self._lines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        said = (errors or list(filter(None, lines)) or ["it said nothing"])[-1]
+        said = (errors or lines or ["it said nothing"])[-1]
         return f"{said} (all of it: {self.log})"
+
+    @property
+    def last_line(self) -> str:
+        """What it said last, "" before the first word."""
+        return (self._lines() or [""])[-1]
+
+    def _lines(self) -> list[str]:
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return [line.strip() for line in lines if line.strip()]
 
     def start(self) -> None:
         """Start it in a session of its own, so that Ctrl-C comes from us, and once."""

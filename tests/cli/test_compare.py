@@ -1,6 +1,7 @@
 """`scgrpo compare --config`: a matrix of real, very short runs."""
 
 import json
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -8,10 +9,11 @@ import yaml
 from rich.console import Console
 from typer.testing import CliRunner
 
-from scgrpo.cli.compare import _write
+from scgrpo.cli.compare import _Told, _write
 from scgrpo.cli.main import app
 from scgrpo.comparison.load import load_comparison
 from scgrpo.comparison.plan import base_evaluations, main_runs, next_steps
+from scgrpo.jobs import run_jobs
 from scgrpo.locks import Lock
 from scgrpo.run_folder import RunFolder
 from tests.comparison.matrix import write_records
@@ -70,6 +72,27 @@ def test_a_second_comparison_in_the_same_folder_is_refused(tmp_path):
     assert result.exit_code == 1
     assert "error: another process is comparing into" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_runs_is_seen_on_a_terminal_and_what_is_over_is_a_line(script):
+    words = "import time; time.sleep(0.1); print('step 1/3  reward 0.5', flush=True); "
+    job = script("train sums/grpo/s0", words + "time.sleep(0.4)")
+    seen, console = [], Console(file=StringIO(), force_terminal=True, width=60)
+    with _Told(console) as told:
+
+        def tick(jobs):
+            told(jobs)
+            seen.append(str(told.status.status).strip())
+
+        assert not run_jobs([job], tick, poll=0.02)
+    assert seen[0] == "train sums/grpo/s0" and seen[-1] == "writing ..."
+    assert "train sums/grpo/s0  step 1/3  reward 0.5" in seen
+    assert "[1/1 so far, " in console.file.getvalue()
+    quiet = Console(file=StringIO(), force_terminal=False)
+    with _Told(quiet) as told:
+        told([job])
+        told([job])
+    assert quiet.file.getvalue().count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ import json
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from scgrpo.cli.difference import show_difference
+from scgrpo.cli.main import app
 from scgrpo.mistakes import ConfigError
 
 
@@ -42,6 +44,22 @@ def test_last_evaluations_of_two_runs(tmp_path):
     assert "+0.000" in shown(a, a / "eval" / "step_000100.jsonl", split="ood")
 
 
+def test_pass_has_as_many_tries_on_both_sides(tmp_path):
+    """Of 4 samples 1 is solved: among 2 of them with 1 - (3 * 2) / (4 * 3) = 0.5."""
+    a = evaluated(tmp_path / "A", 1, [[0, 0], [0, 0]])
+    b = evaluated(tmp_path / "B", 1, [[1, 0, 0, 0.5], [0, 1, 0, 0.5]])
+    text = shown(a, b)
+    assert "Pass@2" in text and "0.500" in text and "+0.500" in text and "1.000" not in text
+    assert "Avg@" not in text and "2 problems in both, 2 and 4 samples of each\n" in text
+    for folder in (a, b):
+        (folder / "config.yaml").write_text("trainer: {solve_threshold: 0.5}")
+    # Now 2 of 4 are: 1 - (2 * 1) / (4 * 3) = 0.833.
+    text = shown(a, b)
+    assert "0.833" in text and "of each, solved from a reward of 0.5\n" in text
+    same = shown(b, b)
+    assert "Avg@4" in same and "Pass@4" in same and "both, 4 samples of each" in same
+
+
 def test_runs_that_cannot_be_compared(tmp_path):
     a, b = tmp_path / "A", evaluated(tmp_path / "B", 20, [[1]], "ood")
     a.mkdir()
@@ -52,3 +70,19 @@ def test_runs_that_cannot_be_compared(tmp_path):
         shown(a, b)
     with pytest.raises(ConfigError, match="1 record files or run folders"):
         shown(a)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("a.jsonl b.jsonl --jobs 2", "--jobs is given, of which one of two evaluations takes noth"),
+        ("-c x.yaml a.jsonl b.jsonl", "two evaluations is given, of which a comparison by a YAML"),
+        ("x.yaml --split ood", "--split is given, of which a comparison by a YAML takes nothing"),
+        ("x.yaml", "x.yaml does not exist"),
+        ("x.yaml y.yaml --only grpo", "--only is given"),
+    ],
+)
+def test_what_one_form_has_no_use_for_is_refused(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["compare", *arguments.split()], env={"COLUMNS": "200"})
+    assert result.exit_code == 2 and words in " ".join(result.output.split())

@@ -289,6 +289,32 @@ def test_progress_counts_what_is_drawn_now() -> None:
     assert text == "54/100 samples  0.10 samples/s  98 tokens/s  7:40 left\n"
 
 
+def test_a_long_first_batch_is_seen_to_go_on() -> None:
+    now = [0.0]
+    console = Console(file=io.StringIO(), force_terminal=False, width=200)
+    with EvaluationProgress(console, clock=lambda: now[0]) as progress:
+        progress.update(0, 80)
+        for place in range(1, 100):
+            now[0] += 1.0
+            progress.token(place)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines == [f"0/80 samples  token {place} of this batch" for place in (30, 60, 90)]
+
+
+def test_it_says_at_once_what_it_will_draw(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = (model_folder, "--task", "letters", "-k", 2, "--limit", 2)
+    assert run(*call).output.startswith(
+        f"evaluating {model_folder} on letters, test: 2 problems x 2 samples\n"
+    )
+    more = run(*call[:-1], 3)
+    assert "test: 3 problems x 2 samples, of which 4 are there\n" in more.output
+    monkeypatch.setattr("scgrpo.evaluation.load_engine._load", None)  # before anything is loaded
+    unloaded = run(*call[:3], "-k", 1, "--seed", 1)
+    assert unloaded.exit_code and "test: 3 problems x 1 sample\n" in unloaded.output
+
+
 def test_records_are_json(model_folder: Path, here: Path) -> None:
     assert run(model_folder, "--task", "letters", "-k", 1, "-o", "out.jsonl").exit_code == 0
     for line in (here / "out.jsonl").read_text().splitlines():

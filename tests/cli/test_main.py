@@ -63,6 +63,8 @@ def test_what_says_what_there_is_imports_nothing_heavy(option: str) -> None:
         "from scgrpo.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "heavy = {'torch', 'trl', 'transformers', 'datasets', 'numpy'} & set(sys.modules)\n"
+        "unread = {'yaml', 'importlib.metadata', 'scgrpo.runs.config_reader'} & set(sys.modules)\n"
+        "assert not unread or sys.argv[1] != '--help', unread\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from scgrpo.cli.progress import ProgressDisplay
 from scgrpo.cli.progress_text import duration, facts, line
+from scgrpo.runs.callbacks import Evaluating
 
 LOGS = {
     "loss": 0.1,
@@ -107,6 +108,40 @@ def test_panel_on_a_terminal_ends_with_the_context() -> None:
     text = text_of(display)
     assert "my-run" in text and "0.406" in text and "partial 50%" in text
     assert "\x1b[?25h" in text  # the cursor is back
+
+
+EVALUATION = (
+    Evaluating(0, "heldout", 8, 1),
+    Evaluating(0, "heldout", 8, 1, token=17),
+    Evaluating(0, "heldout", 8, 1, done=5),
+    Evaluating(0, "heldout", 8, 1, done=8),
+)
+
+
+def test_an_evaluation_is_one_line_without_a_terminal(display: ProgressDisplay) -> None:
+    for now in (*EVALUATION, Evaluating(50, "ood", 1, 4)):
+        display.evaluating(now)
+    assert text_of(display).splitlines() == [
+        "evaluating before the first step: heldout, 8 problems x 1 sample",
+        "evaluating after step 50: ood, 1 problem x 4 samples",
+    ]
+
+
+def test_an_evaluation_moves_on_a_terminal_and_gives_the_panel_back() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=120)
+    seen = []
+    with ProgressDisplay(console, "my-run") as display:
+        for now in EVALUATION:
+            display.evaluating(now)
+            assert display._live is not None
+            with console.capture() as capture:
+                console.print(display._live.renderable)
+            seen.append(capture.get())
+        display.on_train_begin(None, state(0), None)
+    words = "heldout, 8 problems x 1 sample: "
+    assert f"{words}0/8" in seen[0] and f"{words}0/8, token 17" in seen[1]
+    assert f"{words}5/8" in seen[2] and "token" not in seen[2] and "evaluating" not in seen[3]
+    assert "first step" in text_of(display)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What cannot be compared is refused in one sentence, by value, place and cure."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -126,6 +128,26 @@ def test_the_short_form_is_enough(tmp_path):
     assert list(comparison.tasks) == ["synthetic"]
     run = plan.main_runs(comparison)[0]
     assert run.label == "synthetic/grpo/s0" and "learning_rate" not in run.values
+
+
+def test_own_data_is_evaluated_as_long_as_it_is_trained_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("d.jsonl").write_text("".join(f'{{"prompt": "{i}"}}\n' for i in range(30)))
+    Path("r.py").write_text("def f(completions, **_): return [0.0] * len(completions)\n")
+
+    def limits(text):
+        own = "model: tiny\ndataset: d.jsonl\nreward: r.py:f\nmethods: [grpo]\n"
+        Path("compare.yaml").write_text(own + text)
+        comparison = load_comparison(Path("compare.yaml"))
+        run, base = plan.main_runs(comparison)[0], plan.base_evaluations(comparison)
+        return [step.values.get("max_new_tokens") for step in (*base, *run.evaluations)]
+
+    assert limits("max_completion_length: 32\n") == [32, 32]
+    assert limits("") == [512, 512]  # trl.GRPOConfig's
+    assert limits("evaluation: {max_new_tokens: 9}\n") == [9, 9]
+    # Another task has a limit of its own.
+    two = "tasks: {mine: {splits: {heldout: null, synthetic/heldout: 4}}}\n"
+    assert limits(f"max_completion_length: 32\n{two}") == [32, None, 32, None]
 
 
 def test_dashes_are_underscores_in_every_key(tmp_path):

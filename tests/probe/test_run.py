@@ -1,5 +1,6 @@
 """A probe from its request to its page: resumed, along a run, and by its command."""
 
+import io
 import json
 import os
 import re
@@ -12,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from scgrpo.cli.main import app
+from scgrpo.cli.probe import _Shown
 from scgrpo.embedded.loading import load_policy
 from scgrpo.mistakes import ConfigError
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.results import read_results
-from scgrpo.probe.run import probe
+from scgrpo.probe.run import Progress, probe
 from scgrpo.probe.store import Store, StoredBatch
 from scgrpo.reports.probe import write_probe
 from scgrpo.run_folder import RunFolder
@@ -111,6 +114,35 @@ def test_the_command(probed):
     assert result.exit_code == 0, result.output
     assert "policy: batch 3/3" in result.output and "signed-failed" in result.output
     assert (probed / "probe.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"task": "syntetic"}, "unknown task 'syntetic'; did you mean 'synthetic'"),
+        ({"task_options": {"stepz": 2}}, "no option 'stepz'.* did you mean 'steps'"),
+        ({"model": "runs/empty"}, "runs/empty holds no model"),
+        ({"config": Path("lora.yaml")}, "lora is {'rank': 3}, which peft.LoraConfig refuses"),
+        ({"output": Path("lora.yaml")}, "output is lora.yaml, which is a file; name a folder"),
+    ],
+)
+def test_what_is_misspelt_leaves_no_folder(changed, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("lora.yaml").write_text("lora: {rank: 3}")
+    Path("runs/empty").mkdir(parents=True)
+    with pytest.raises(ValueError, match=words):
+        probe(replace(SMALL, **changed))
+    assert [path.name for path in Path("runs").iterdir()] == ["empty"]
+
+
+def test_the_line_of_progress_fits_a_narrow_terminal():
+    """One that wraps would not be written over."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=40)
+    for done in (0, 1, 3):
+        _Shown(console)(Progress("a policy of a long name", done, 3, 0, 4.0))
+    first, second, last = console.file.getvalue().rstrip("\n").split("\r")
+    assert len(first) == len(second) == 39 and "batch 1/3" in second
+    assert last == "a policy of a long name: batch 3/3, 4.0 s each, 0:00 left"
 
 
 @pytest.mark.slow

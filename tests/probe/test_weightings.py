@@ -191,6 +191,8 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
         weightings_of("mine.py:no")
     with pytest.raises(ConfigError, match="unknown signal 'credi'; did you mean 'credit'"):
         weightings_of("credi")
+    with pytest.raises(ConfigError, match="signals is ' , ', which names none"):
+        weightings_of(" , ")
 
 
 def test_no_tokens_at_all():

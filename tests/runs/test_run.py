@@ -11,6 +11,7 @@ from rich.console import Console
 from transformers import TrainerCallback
 
 from scgrpo.cli.progress import ProgressDisplay
+from scgrpo.embedded.loading import load_policy
 from scgrpo.files import read_jsonl, write_atomically
 from scgrpo.mistakes import ConfigError
 from scgrpo.run_folder import RunFolder
@@ -253,6 +254,15 @@ def test_data_sets_that_are_nowhere(tmp_path):
 def test_unknown_model(tmp_path):
     with pytest.raises(ValueError, match="neither a model folder nor a hub id"):
         train(config(tmp_path, model=str(tmp_path / "nothing")))
+
+
+def test_a_folder_that_holds_no_language_model_is_named(tmp_path):
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError) as caught:
+        load_policy(str(tmp_path))
+    told = str(caught.value)
+    assert told.startswith(f"model {str(tmp_path)!r} cannot be loaded as a causal language model (")
+    assert "model_type" in told and told.endswith("save_pretrained, or a hub id.")
 
 
 def test_a_misspelt_run_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):

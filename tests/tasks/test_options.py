@@ -67,3 +67,33 @@ def test_values_of_other_types(option: str, value: Any, words: str) -> None:
 def test_tasks_refuse_them_at_once(name: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         load_task(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lenght": 3}, "task 'mine.py:Words' has no option 'lenght'; it has length, share; did "
+         "you mean 'length'?"),
+        ({"zzz": 3}, "task 'mine.py:Words' has no option 'zzz'; it has length, share."),
+        ({"self": 3}, "task 'mine.py:Words' has no option 'self'; it has length, share."),
+        ({"share": 3}, "task 'mine.py:Words' needs the option 'length', which is not given; write "
+         "it below task_options (it has length, share)."),
+    ],
+)  # fmt: skip
+def test_options_of_a_class_of_the_users_own(
+    options: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "class Words:\n"
+        "    def __init__(self, length, share=0.5): raise RuntimeError('made')\n"
+        "class Any:\n"
+        "    def __init__(self, **options): raise RuntimeError(sorted(options))\n"
+    )
+    with pytest.raises(ValueError) as caught:
+        load_task("mine.py:Words", **options)
+    assert str(caught.value) == words
+    with pytest.raises(RuntimeError, match="made"):
+        load_task("mine.py:Words", length=3, share=1)
+    with pytest.raises(RuntimeError, match="what-ever"):  # its own affair
+        load_task("mine.py:Any", **{"what-ever": 3})

@@ -82,3 +82,29 @@ def test_the_table_of_evaluations_has_intervals_that_are_not_certain(tmp_path):
         "| failed | 7 | 0.000 [0.000, 0.490] | 0.000 [0.000, 0.490] | 4 | 2 |",
         "| one | 7 | 0.750 | 1.000 | 1 | 2 |",
     ]
+
+
+def test_a_value_stays_in_its_row_and_column(tmp_path):
+    facts = {"task": "a|b.jsonl", "rewards": ["two\nlines"], "trainer": {}}
+    described = {"name": "x", "method": {"preset": "sc-grpo"}} | facts
+    method = Method(teacher="self", use="weight", weight="a|b.py:w")
+    card = model_card(described, RunFolder(tmp_path), method, steps=1, adapter=False)
+    assert "\n| Data | a\\|b.jsonl |\n" in card and "\n| Reward | two lines |\n" in card
+    # Three are said whether or not they are defaults; no other that is one.
+    rows = card.partition("not the default:\n\n")[2].partition("\n\n")[0].splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows[:3]] == ["| advantage", "| teacher", "| use"]
+    assert rows[3:] == ["| weight | a\\|b.py:w |"]
+
+
+def test_several_rewards_their_weights_and_the_adapter(tmp_path):
+    facts = {"rewards": ["short", "digit"], "run": {"lora": {"r": 4, "target_modules": ["q", "v"]}}}
+    described = {"name": "x", "method": {"preset": "grpo"}, "trainer": {}} | facts
+    method, folder = Method(teacher="none", use="none"), RunFolder(tmp_path)
+    folder.metrics.write_text('{"step": 1, "reward": 0.625}\n')
+    card = model_card(described, folder, method, steps=1, adapter=True)
+    assert "| Reward | short, digit |" in card
+    assert "| LoRA | r 4, target_modules ['q', 'v'] |" in card
+    assert "Training reward: 0.625 at step 1 (each of one batch)." in card
+    described["trainer"] = {"reward_weights": [1.0, 0.25]}
+    card = model_card(described, folder, method, steps=1, adapter=True)
+    assert "| Reward | short (weight 1), digit (weight 0.25) |" in card

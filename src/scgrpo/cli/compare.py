@@ -4,10 +4,12 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 from scgrpo.cli.errors import Failure
 from scgrpo.cli.progress_text import duration
@@ -57,8 +59,15 @@ def run_matrix(
         return
     at_a_time = at_a_time or cores()
     with Lock(whole.folder / "compare.lock", f"comparing into {whole.folder}"):
-        console.print(f"{comparison.name}: {at_a_time} at a time, in {comparison.folder}")
-        failed = run_missing(comparison, at_a_time, _Told(console), console.print)
+        console.print(
+            f"{comparison.name}: {at_a_time} at a time, in {comparison.folder} (what each says: "
+            f"{comparison.log('*')})",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
+        with _Told(console) as told:
+            failed = run_missing(comparison, at_a_time, told, console.print)
         for name, why in failed.items():
             console.print(f"[red]{escape(name)}[/]: {escape(why)}", soft_wrap=True)
         _write(whole, console)
@@ -67,10 +76,20 @@ def run_matrix(
 
 
 class _Told:
-    """Says of each job that it is over, once."""
+    """Says of each job that it is over, once; on a terminal, what each that runs said last."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.names, self.began = console, set[str](), time.monotonic()
+        self.status = console.status("starting ...") if console.is_terminal else None
+
+    def __enter__(self) -> "_Told":
+        if self.status is not None:
+            self.status.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.status is not None:
+            self.status.stop()
 
     def __call__(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -84,6 +103,10 @@ class _Told:
                     highlight=False,
                     markup=False,
                 )
+        if self.status is not None:
+            running = [f"{job.name}  {job.last_line}" for job in jobs if job.running]
+            lines = Text("\n".join(running), no_wrap=True, overflow="ellipsis")
+            self.status.update(lines if running else "writing ...")
 
 
 def _show_plan(comparison: Comparison, console: Console) -> None:

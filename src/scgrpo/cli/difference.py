@@ -1,6 +1,7 @@
 """`scgrpo compare A B`: the paired difference of two evaluations."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.table import Table
 from scgrpo.cli.tables import print_table, with_interval
 from scgrpo.evaluation.compare import paired_difference
 from scgrpo.evaluation.metrics import avg_at_k, pass_at_k
-from scgrpo.evaluation.records import Record, read_records
+from scgrpo.evaluation.records import Record, read_records, reward_matrix
 from scgrpo.mistakes import ConfigError
 from scgrpo.run_folder import RunFolder
 
@@ -30,8 +31,8 @@ def show_difference(
     """
     if len(given) != 2:
         raise ConfigError(
-            f"{len(given)} record files or run folders are given; give two, or a matrix of methods "
-            "by --config."
+            f"{len(given)} record files or run folders are given; give two, or the YAML of a "
+            "matrix of methods."
         )
     console = console or Console()
     first, second = map(_records_of, given)
@@ -41,8 +42,12 @@ def show_difference(
 
 def _show_split(first: Path, second: Path, split: str, console: Console) -> None:
     before, after = _of_split(first, split), _of_split(second, split)
+    counts = [reward_matrix(records)[1].shape[1] for records in (before, after)]
+    k, threshold = min(counts), _threshold(first, second)
+    passing = partial(pass_at_k, k=k, solve_threshold=threshold)
+    average = f"Avg@{k}" if k == max(counts) else "Avg"
     table = Table("measure", _name(first), _name(second), "difference [95 %]", title=split)
-    for name, statistic in (("Avg@k", avg_at_k), ("Pass@k", pass_at_k)):
+    for name, statistic in ((average, avg_at_k), (f"Pass@{k}", passing)):
         result = paired_difference(before, after, statistic)
         table.add_row(
             name,
@@ -51,7 +56,17 @@ def _show_split(first: Path, second: Path, split: str, console: Console) -> None
             f"[bold]{with_interval(result.difference, '+.3f')}[/]",
         )
     print_table(console, table)
-    console.print(f"{result.problems} problems in both", style="dim")
+    samples = " and ".join(map(str, dict.fromkeys(counts)))
+    solved = "" if threshold == 1 else f", solved from a reward of {threshold:g}"
+    text = f"{result.problems} problems in both, {samples} samples of each{solved}"
+    console.print(text, style="dim", soft_wrap=True)
+
+
+def _threshold(*records: Path) -> float:
+    """Reward from which on both runs count a sample as solved; 1 where they do not agree."""
+    configs = [RunFolder(path.resolve().parents[1]).read_config() or {} for path in records]
+    found = {(config.get("trainer") or {}).get("solve_threshold", 1.0) for config in configs}
+    return float(found.pop()) if len(found) == 1 else 1.0
 
 
 def _records_of(given: Path) -> Path:

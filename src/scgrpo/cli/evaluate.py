@@ -34,8 +34,10 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
     task = find_task(request.task_name, request.options_of_task)
     request = with_split(request, task)
     path = request.model if request.engine == "openai" else find_model(request.model)
-    evaluation = prepare(request, task, path, lambda: _loading(console))
+    title = f"{request.model} on {getattr(task, 'title', request.task_name)}, {request.split}"
     with EvaluationProgress(console) as progress:
+        evaluation = prepare(request, task, path, lambda: _loading(console), progress.token)
+        progress.announce(f"evaluating {title}", evaluation)
         make = evaluation.engine
 
         def engine() -> Any:
@@ -49,7 +51,6 @@ def run_evaluation(request: EvaluationRequest, console: Console | None = None) -
         except EngineError as error:
             raise Failure(str(error)) from error
     scores = evaluation.scores()
-    title = f"{request.model} on {getattr(task, 'title', request.task_name)}, {request.split}"
     table = summary_table(title, scores, request.tries, request.solve_threshold, progress)
     print_table(console, table)
     for kind, count in getattr(task, "failures", {}).items():

@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scgrpo.cli.progress_text import duration
+from scgrpo.cli.progress_text import duration, extent
 from scgrpo.evaluation.records import Record
+from scgrpo.evaluation.run import Evaluation
 
 LINE_SECONDS = 30.0
 
 
 class EvaluationProgress:
-    """Samples done, their rate and the time left; use as a context manager.
+    """What is drawn, samples done, their rate and the time left; use as a context manager.
 
     Rate and time left count what this process draws: samples that were there already took no time.
 
@@ -26,7 +27,8 @@ class EvaluationProgress:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock = console, clock
         self.began = self.shown_at = clock()
-        self.drawn = self.tokens = 0
+        self.drawn = self.tokens = self.done = self.total = 0
+        self.pace = ""
         self.bar: Progress | None = None
 
     def __enter__(self) -> "EvaluationProgress":
@@ -35,16 +37,26 @@ class EvaluationProgress:
                 TextColumn("sampling"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[pace]}"),
             )
             self.bar = Progress(*columns, console=self.console, transient=True)
-            self.task = self.bar.add_task("", total=None, rate="")
+            self.task = self.bar.add_task("", total=None, pace="")
             self.bar.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def announce(self, subject: str, evaluation: Evaluation) -> None:
+        """Say what will be drawn, before the model is loaded."""
+        total, left = len(evaluation.samples), len(evaluation.missing)
+        there = f", of which {total - left:,} are there" if left < total else ""
+        text = f"{subject}: {extent(len(evaluation.problems.ids), evaluation.k)}{there}"
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self.done, self.total = total - left, total
+        self._show("")
 
     def start(self) -> None:
         """Begin to count the time, now that the model is there."""
@@ -60,15 +72,24 @@ class EvaluationProgress:
         self.drawn += len(records)
         self.tokens += sum(record["tokens"] or 0 for record in records)
 
+    def token(self, place: int) -> None:
+        """Show which token of its completions the batch has come to."""
+        self._show(f"{self.pace}  token {place} of this batch".lstrip())
+
     def update(self, done: int, total: int) -> None:
         """Show where it stands."""
+        self.done, self.total = done, total
+        self.pace = self._rate(self.seconds, total - done)
+        self._show(self.pace)
+
+    def _show(self, pace: str) -> None:
         now = self.clock()
-        text = self._rate(now - self.began, total - done)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, total=total, rate=text)
+            self.bar.update(self.task, completed=self.done, total=self.total, pace=pace)
         elif now - self.shown_at >= LINE_SECONDS:
             self.shown_at = now
-            self.console.print(f"{done}/{total} samples  {text}", highlight=False, soft_wrap=True)
+            text = f"{self.done}/{self.total} samples  {pace}"
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def _rate(self, seconds: float, left: int) -> str:
         if not self.drawn or seconds <= 0:

@@ -1,10 +1,13 @@
 """Texts of `--help` that are longer than a line."""
 
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
+from typer.core import TyperCommand
 
-from scgrpo.runs.config_reader import Key, run_keys
+if TYPE_CHECKING:
+    from scgrpo.runs.config_reader import Key
 
 WIDTH = 76
 
@@ -54,7 +57,7 @@ _SHOWN = """[bold]While it trains[/]
   All numbers of metrics.jsonl, and what is healthy: docs/metrics.md"""
 
 
-def _line(key: Key) -> str:
+def _line(key: "Key") -> str:
     indent = " " * 18
     default = "" if key.default in (None, {}) else f" [default: {key.default}]"
     text = textwrap.fill(f"{key.help}{default}", WIDTH, initial_indent=indent,
@@ -63,7 +66,14 @@ def _line(key: Key) -> str:
 
 
 def _run_keys() -> str:
+    from scgrpo.runs.config_reader import run_keys
+
     return "\n".join(["[bold]Keys of a run[/]", *map(_line, run_keys().values())])
 
 
-TRAIN_EPILOG = "\n\n".join([_EXAMPLE, _run_keys(), _SHOWN, _REST])
+class TrainCommand(TyperCommand):
+    """Reads the keys of a run only where its help is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.epilog = "\n\n".join([_EXAMPLE, _run_keys(), _SHOWN, _REST])
+        super().format_help(ctx, formatter)

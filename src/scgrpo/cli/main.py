@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from scgrpo.cli.errors import INTERRUPTED, Debugging, fail, guarded
-from scgrpo.cli.help import EPILOG, TRAIN_EPILOG
+from scgrpo.cli.help import EPILOG, TrainCommand
 from scgrpo.cli.options import asking_for
 from scgrpo.embedded.request import BaseRequest
 from scgrpo.evaluation.request import EvaluationRequest
+from scgrpo.mistakes import ConfigError
 from scgrpo.probe.request import ProbeRequest
 
 app = typer.Typer(
@@ -68,8 +69,8 @@ def demo(
 
 
 @app.command(
+    cls=TrainCommand,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog=TRAIN_EPILOG,
 )
 @guarded
 def train(
@@ -120,7 +121,9 @@ def evaluate(request: EvaluationRequest) -> None:
 def compare(
     records: Annotated[
         list[Path] | None,
-        typer.Argument(help="Two run folders, or records of two evaluations.", show_default=False),
+        typer.Argument(
+            help="Two run folders, records of two evaluations, or a YAML.", show_default=False
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="Split of two evaluations; all that they share.")
@@ -143,10 +146,19 @@ def compare(
 
     scgrpo compare runs/A runs/B            their last evaluations: second minus first
     scgrpo compare a.jsonl b.jsonl          the paired difference, second minus first
-    scgrpo compare --config compare.yaml    trains and evaluates all, writes the table
+    scgrpo compare compare.yaml             trains and evaluates all, writes the table
 
     Started again, it goes on where it stopped; one failure does not stop the rest.
     """
+    records = records or []
+    if config is None and [path.suffix for path in records] in ([".yaml"], [".yml"]):
+        config, records = records[0], []
+    of_two = {"two evaluations": records, "--split": split}
+    of_many = {"--only": only, "--task": task, "--jobs": jobs, "--dry-run": dry_run}
+    unused = [name for name, value in (of_two if config else of_many).items() if value]
+    if unused:
+        has = "a comparison by a YAML" if config else "one of two evaluations"
+        raise ConfigError(f"{unused[0]} is given, of which {has} takes nothing; leave it out.")
     if config is not None:
         from scgrpo.cli.quiet import quiet
 
@@ -157,7 +169,7 @@ def compare(
     else:
         from scgrpo.cli.difference import show_difference
 
-        show_difference(records or [], split)
+        show_difference(records, split)
 
 
 @app.command()

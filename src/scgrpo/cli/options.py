@@ -8,7 +8,6 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 import typer
 
 from scgrpo.mistakes import ConfigError
-from scgrpo.runs.config_reader import read_mapping
 
 Request = TypeVar("Request")
 Command = Callable[[Request], None]
@@ -39,6 +38,8 @@ def read_options(kind: type[Request], values: Mapping[str, Any]) -> Request:
     Raises:
         ConfigError: for an option that should be a mapping and is none.
     """
+    from scgrpo.runs.config_reader import read_mapping
+
     hints = get_type_hints(kind)
     return kind(
         **{

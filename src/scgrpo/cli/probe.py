@@ -57,10 +57,12 @@ class _Shown:
         parts = [f"{progress.policy}: batch {progress.done}/{progress.batches}"]
         if progress.seconds == progress.seconds:
             parts += [f"{progress.seconds:.1f} s each", f"{duration(progress.seconds_left)} left"]
-        over = progress.done == progress.batches
-        end = "\r" if self.console.is_terminal and not over else "\n"
-        text = ", ".join(parts)
-        self.console.print(text.ljust(70), end=end, soft_wrap=True, highlight=False, markup=False)
+        text, end = ", ".join(parts), "\n"
+        if self.console.is_terminal and progress.done < progress.batches:
+            # In the place of the last one, which a line that wraps would not be.
+            width = self.console.width - 1
+            text, end = text[:width].ljust(width), "\r"
+        self.console.print(text, end=end, soft_wrap=True, highlight=False, markup=False)
 
 
 def _said(console: Console) -> Any:

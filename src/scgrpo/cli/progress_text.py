@@ -72,6 +72,12 @@ def panel(title: str, shown: Mapping[str, str], share: float) -> Group:
     return Group(bar, Columns(pairs, padding=(0, 3, 0, 0)))
 
 
+def extent(problems: int, k: int) -> str:
+    """What an evaluation draws: `8 problems x 1 sample`."""
+    counts = ((problems, "problem"), (k, "sample"))
+    return " x ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
+
+
 def duration(seconds: float) -> str:
     """Seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)

@@ -55,7 +55,7 @@ def _train(config: RunConfig, folder: Path, console: Console) -> bool:
     with ProgressDisplay(console, title=folder.name) as display:
         interrupt = InterruptCallback(announce=display.say)
         try:
-            train(config, [display, interrupt])
+            train(config, [display, interrupt], display.evaluating)
         finally:
             interrupt.restore()
     return interrupt.interrupted and not (folder / "model").exists()

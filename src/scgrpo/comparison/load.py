@@ -10,7 +10,8 @@ from scgrpo.mistakes import ConfigError
 from scgrpo.runs.config_reader import all_keys, build, run_config_of, unknown_key
 from scgrpo.tasks import DEFAULT_TASK
 from scgrpo.tasks.own import HELD_OUT
-from scgrpo.written.mappings import plain_keys, read_mapping_file
+from scgrpo.written.mappings import read_mapping_file
+from scgrpo.written.plain import plain_keys
 
 OF_RUNS = ("seed", "name", "output_dir", "preset", "task", "task_options", "trainer")
 OF_EVALUATIONS = ("model", "task", "task_options", "split", "limit", "k", "seed", "output")

@@ -134,11 +134,13 @@ class Evaluation:
         asked = run.values if run else {"model": task.model} | comparison.settings | task.settings
         model = str(run.folder.path) if run else comparison.path_of(asked["model"])
         own = {"task": task.task, "task_options": task.options} | as_would_train(asked)
-        options = task.evaluation_options.get(other, {})
+        if other:
+            own |= {"task": other, "task_options": task.evaluation_options.get(other, {})}
+            own.pop("max_new_tokens", None)  # of the run's own data
         self.values: dict[str, Any] = {
             "model": model,
             "k": comparison.k,
-            **(own | {"task": other, "task_options": options} if other else own),
+            **own,
             "split": split,
             "limit": self.problems,
             "seed": comparison.seed,

@@ -12,13 +12,19 @@ Loading = Callable[[], AbstractContextManager[Any]]
 """Makes what a model is loaded in, such as a display."""
 
 
-def engine_of(request: EvaluationRequest, path: str, loading: Loading) -> Callable[[], Engine]:
+def engine_of(
+    request: EvaluationRequest,
+    path: str,
+    loading: Loading,
+    token: Callable[[int], None] = lambda place: None,
+) -> Callable[[], Engine]:
     """What makes the engine when it is needed, so that a finished evaluation loads no model.
 
     Args:
         request: what was asked for.
         path: the model: hub id, folder or name of a shipped one.
         loading: entered while a model is loaded.
+        token: called with the place of each token, from 1, where this process draws.
     """
 
     def transformers() -> Engine:
@@ -26,7 +32,7 @@ def engine_of(request: EvaluationRequest, path: str, loading: Loading) -> Callab
 
         with loading():
             model, tokenizer = _load(path)
-        return TransformersEngine(model, tokenizer, batch_tokens=request.batch_tokens)
+        return TransformersEngine(model, tokenizer, batch_tokens=request.batch_tokens, told=token)
 
     def vllm() -> Engine:
         from scgrpo.evaluation.engines.vllm_engine import VLLMEngine

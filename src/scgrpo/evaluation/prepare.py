@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,13 @@ from scgrpo.tasks.episodes import EpisodeTask
 OUTPUTS = Path("runs/eval")
 
 
-def prepare(request: EvaluationRequest, task: Any, path: str, loading: Loading) -> Evaluation:
+def prepare(
+    request: EvaluationRequest,
+    task: Any,
+    path: str,
+    loading: Loading,
+    token: Callable[[int], None] = lambda place: None,
+) -> Evaluation:
     """The evaluation of a checked request, of which nothing is drawn yet.
 
     Args:
@@ -29,6 +35,7 @@ def prepare(request: EvaluationRequest, task: Any, path: str, loading: Loading) 
         task: its task.
         path: the model: hub id, folder or name of a shipped one; the server's name with `openai`.
         loading: what a model is loaded in, such as a display.
+        token: called with the place of each token, from 1, where this process draws.
 
     Raises:
         ValueError: for rows, settings or a file that cannot work.
@@ -47,7 +54,7 @@ def prepare(request: EvaluationRequest, task: Any, path: str, loading: Loading) 
         settings,
         request.k,
         request.output or _default_output(request, settings),
-        engine_of(request, path, loading),
+        engine_of(request, path, loading, token),
         parallel_episodes=request.concurrency,
         notes=_notes(request),
     )

@@ -50,6 +50,7 @@ def evaluate(
     model_name: str = "",
     output: Path | None = None,
     progress: Progress | None = None,
+    token: Callable[[int], None] = lambda place: None,
     template_options: Mapping[str, Any] | None = None,
 ) -> list[Record]:
     """k scored samples for each problem, in the order of the rows, from a model in memory.
@@ -80,6 +81,7 @@ def evaluate(
         output: JSON lines file, which may hold other splits too; samples that it or its `.partial`
             holds are not drawn again.
         progress: called with (samples done, samples in all) after each batch.
+        token: called with the place of each token, from 1, that the samples of a batch get.
         template_options: further arguments of the chat template, such as enable_thinking.
 
     Returns:
@@ -100,7 +102,7 @@ def evaluate(
     )  # fmt: skip
     evaluation = Evaluation(
         problems, settings, k, output, lambda: TransformersEngine(
-            model, tokenizer, batch_tokens=batch_tokens
+            model, tokenizer, batch_tokens=batch_tokens, told=token
         )
     )  # fmt: skip
     evaluation.draw(progress)

@@ -5,7 +5,7 @@ the cumulative distribution at that number. So neither the batch that a sample h
 the caller's random state matters, and an interrupted evaluation goes on with the same samples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,15 +27,25 @@ class InverseSampler(LogitsProcessor):
         uniform_BT: uniform numbers.
         sampling: what shapes the distribution.
         padding_BL: True where a padded prompt has no token.
+        told: called with the place of each token, from 1.
     """
 
-    def __init__(self, uniform_BT: Tensor, sampling: Sampling, padding_BL: Tensor) -> None:
+    def __init__(
+        self,
+        uniform_BT: Tensor,
+        sampling: Sampling,
+        padding_BL: Tensor,
+        told: Callable[[int], None] = lambda place: None,
+    ) -> None:
         self.uniform_BT = uniform_BT
         self.sampling = sampling
         self.padding_BL = padding_BL
+        self.told = told
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         sampling = self.sampling
+        place = input_ids.shape[1] - self.padding_BL.shape[1]
+        self.told(place + 1)
         if sampling.repetition_penalty != 1:
             scores = _penalised(scores, input_ids, self.padding_BL, sampling.repetition_penalty)
         if sampling.temperature == 0:
@@ -52,7 +62,7 @@ class InverseSampler(LogitsProcessor):
             least_B1 = sampling.min_p * probability_BV.amax(-1, keepdim=True)
             probability_BV = probability_BV.masked_fill(probability_BV < least_B1, 0.0)
         cumulative_BV = probability_BV.cumsum(dim=-1)
-        uniform_B1 = self.uniform_BT[:, input_ids.shape[1] - self.padding_BL.shape[1], None]
+        uniform_B1 = self.uniform_BT[:, place, None]
         # The last sum stands for 1, which rounding may miss.
         target_B1 = uniform_B1.to(precise) * cumulative_BV[:, -1:]
         token_B1 = torch.searchsorted(cumulative_BV, target_B1, right=True)
@@ -110,6 +120,7 @@ def sample_completions(
     sampling: Sampling,
     pad: int,
     stops: Sequence[int],
+    told: Callable[[int], None] = lambda place: None,
 ) -> list[list[int]]:
     """Token ids of one completion for each prompt, the stop token included.
 
@@ -120,6 +131,7 @@ def sample_completions(
         sampling: what shapes the distribution; its limit of tokens is not looked at.
         pad: id to pad with.
         stops: ids that end a completion.
+        told: called with the place of each token, from 1.
     """
     longest = max(map(len, prompts))
     ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts])
@@ -128,6 +140,7 @@ def sample_completions(
         torch.from_numpy(uniform_BT).float().clamp(max=1 - 2**-24).to(model.device),
         sampling,
         (mask == 0).to(model.device),
+        told,
     )
     output = model.generate(
         input_ids=ids.to(model.device),

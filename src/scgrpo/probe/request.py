@@ -91,6 +91,8 @@ class ProbeRequest:
         """
         require_ranges(self)
         last_layers(self.layers)
+        if self.output is not None and self.output.exists() and not self.output.is_dir():
+            raise ConfigError(f"output is {self.output}, which is a file; name a folder.")
         if self.run is not None and (self.model or self.task or self.config or self.task_options):
             raise ConfigError(
                 f"{self.run} is a run, which has its own model, task and config; leave out "

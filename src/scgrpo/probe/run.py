@@ -18,7 +18,7 @@ from scgrpo.probe.gradients import Coordinates, chosen_parameters
 from scgrpo.probe.references import Solved
 from scgrpo.probe.request import ProbeRequest
 from scgrpo.probe.results import write_results
-from scgrpo.probe.sampling import Subject, subject_of
+from scgrpo.probe.sampling import Subject, check_subject, subject_of
 from scgrpo.probe.store import Store
 from scgrpo.probe.weightings import Weighting, weightings_of
 from scgrpo.run_folder import RunFolder
@@ -85,6 +85,7 @@ def probe(request: ProbeRequest, told: Told | None = None) -> Path:
     told = told or Told()
     weightings = weightings_of(request.signals)
     config = replace(_config(request), seed=request.seed)
+    check_subject(config)
     # As the trainer's arguments will say it, which come after the first word between processes.
     PartialState(cpu=config.trainer.get("use_cpu", not torch.cuda.is_available()))
     policies = _policies(request)

@@ -21,6 +21,7 @@ from scgrpo.rollouts import Batch, Rollouts, written_tokens
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.adapter import adapter_of
 from scgrpo.runs.arguments import trainer_arguments
+from scgrpo.runs.check import check_run
 from scgrpo.runs.data import load_source
 from scgrpo.runs.models import find_model
 from scgrpo.runs.run_config import RunConfig
@@ -128,6 +129,17 @@ class Subject:
             _coefficients(batch, trainer.args.loss_type, trainer.max_completion_length).cpu(),
             written_tokens(batch).cpu(),
         )
+
+
+def check_subject(config: RunConfig) -> None:
+    """Refuse a config that names what is not there, before a folder is made for it.
+
+    Raises:
+        ValueError: for a task, an option, an argument or a model that cannot be.
+    """
+    check_run(_neutral(config))
+    adapter_of(config.lora)
+    find_model(config.model)
 
 
 def subject_of(config: RunConfig, groups: int, checkpoint: Path | None, folder: Path) -> Subject:

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from scgrpo.config import Method
 from scgrpo.importing import import_function
 from scgrpo.method import Weight, as_weight, believed, credit_weight, mean_one, threshold
-from scgrpo.mistakes import require_known
+from scgrpo.mistakes import ConfigError, require_known
 from scgrpo.presets import RIVALS
 from scgrpo.presets.paper import Fields
 from scgrpo.probe.names import FAILED, OTHER, UNIFORM, UNRELATED, VERIFIED
@@ -192,13 +192,18 @@ def weightings_of(signals: str) -> dict[str, Weighting]:
     """The weightings that a comma-separated list names, uniform weights first.
 
     Raises:
-        ConfigError: for an unknown name.
+        ConfigError: for an unknown name, or none at all.
         ValueError: for a function that cannot be imported, or asks for a signal that is not known.
     """
     if signals == "all":
         return WEIGHTINGS
+    names = [part.strip() for part in signals.split(",") if part.strip()]
+    if not names:
+        raise ConfigError(
+            f"signals is {signals!r}, which names none; write names separated by commas, or all."
+        )
     found = {UNIFORM: uniform}
-    for name in filter(None, (part.strip() for part in signals.split(","))):
+    for name in names:
         if ":" in name:
             found[name] = own_weighting(name, import_function(name, "signals"))
         else:

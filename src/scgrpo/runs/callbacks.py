@@ -1,7 +1,7 @@
 """What happens beside the steps: evaluations on held-out problems."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,29 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Evaluating:
+    """Where an evaluation beside training stands."""
+
+    step: int
+    """Steps that the model has made."""
+    split: str
+    problems: int
+    k: int
+    done: int = 0
+    """Samples that are there."""
+    token: int = 0
+    """Place of the token that those being drawn get now; 0 where none is drawn."""
+
+    @property
+    def samples(self) -> int:
+        """In all."""
+        return self.problems * self.k
+
+
+Told = Callable[[Evaluating], None]
+
+
+@dataclass(frozen=True)
 class Host:
     """What an evaluation needs of the trainer beside which it runs."""
 
@@ -41,6 +64,8 @@ class Host:
     log: Callable[[dict[str, float]], None]
     wait_for_everyone: Callable[[], None]
     """Returns once all processes have called it."""
+    told: Told = lambda evaluating: None
+    """Who is told of an evaluation, in the process that draws it: first of its beginning."""
 
 
 class EvaluationCallback(TrainerCallback):
@@ -66,6 +91,14 @@ class EvaluationCallback(TrainerCallback):
 
     def _evaluate_split(self, split: str, rows: Dataset, output: Path, step: int) -> None:
         held_out = self.held_out
+        now = Evaluating(step, split, len(rows), held_out.k)
+
+        def tell(**standing: int) -> None:
+            nonlocal now
+            now = replace(now, **standing)
+            self.host.told(now)
+
+        tell()
         records = evaluate(
             self.host.model(),
             self.host.tokenizer,
@@ -78,7 +111,10 @@ class EvaluationCallback(TrainerCallback):
             split=split,
             step=step,
             output=output,
+            progress=lambda done, samples: tell(done=done, token=0),
+            token=lambda place: tell(token=place),
         )
+        tell(done=now.samples, token=0)
         _, rewards_PK = reward_matrix(records)
         for name, value in (
             (f"avg@{held_out.k}", avg_at_k(rewards_PK)),

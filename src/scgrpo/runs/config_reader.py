@@ -9,9 +9,10 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from scgrpo.mistakes import ConfigError, nearest, require_known, shown
 from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import DEFAULT_TASK, require_task
-from scgrpo.written.mappings import mapping, plain_keys, read_mapping_file
+from scgrpo.written.mappings import mapping, read_mapping_file
+from scgrpo.written.plain import can_be_written, plain_keys
 from scgrpo.written.values import Misfit, coerce
-from scgrpo.written.yaml_text import can_be_written, read_yaml
+from scgrpo.written.yaml_text import read_yaml
 
 Kind = TypeVar("Kind")
 

@@ -12,11 +12,13 @@ from scgrpo.runs.run_config import RunConfig
 from scgrpo.tasks import OWN
 from scgrpo.tasks.own import own_options
 from scgrpo.trainer.checkpoint import CheckpointError
+from scgrpo.trainer.config import SCGRPOConfig
 from scgrpo.trainer.manifest import MANIFEST
 from scgrpo.trainer.wholeness import last_whole, read_checkpoint, report
 
 PROMPTS = ("system_prompt", "chat_prompts")
 """Keys of a run that its evaluations have too."""
+LONGEST = "max_completion_length"
 
 
 def find_model(name: str) -> str:
@@ -76,7 +78,7 @@ def as_in_training(model: str) -> dict[str, Any]:
         if isinstance(config.get("trainer"), dict):
             subject = _subject(config.get("run"))
             if subject.get("task") == OWN:
-                subject["max_new_tokens"] = config["trainer"].get("max_completion_length")
+                subject["max_new_tokens"] = config["trainer"].get(LONGEST)
             return sampling_options(config["trainer"]) | subject
     return {}
 
@@ -86,7 +88,11 @@ def as_would_train(settings: Mapping[str, Any]) -> dict[str, Any]:
     sampled = sampling_options(settings) | {
         key: settings[key] for key in PROMPTS if key in settings
     }
-    own = {"task": OWN, "task_options": own_options(settings)} if "dataset" in settings else {}
+    own: dict[str, Any] = {}
+    if "dataset" in settings:
+        usual = SCGRPOConfig.__dataclass_fields__[LONGEST].default
+        longest = settings.get(LONGEST, usual)
+        own = {"task": OWN, "task_options": own_options(settings), "max_new_tokens": longest}
     return {name: value for name, value in sampled.items() if value != {}} | own
 
 

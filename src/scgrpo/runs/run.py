@@ -16,7 +16,7 @@ from scgrpo.mistakes import ConfigError
 from scgrpo.run_folder import RunFolder
 from scgrpo.runs.adapter import adapter_of
 from scgrpo.runs.arguments import trainer_arguments
-from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host
+from scgrpo.runs.callbacks import EvaluationCallback, HeldOut, Host, Told
 from scgrpo.runs.data import Source, load_source
 from scgrpo.runs.resuming import checkpoint_to_resume, free_name, set_model_aside, steps_planned
 from scgrpo.runs.run_config import RunConfig
@@ -37,12 +37,17 @@ def run_folder(config: RunConfig) -> RunFolder:
     return RunFolder(Path(config.output_dir) / config.folder_name)
 
 
-def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
+def train(
+    config: RunConfig,
+    callbacks: Sequence[TrainerCallback] = (),
+    told: Told = lambda evaluating: None,
+) -> Path:
     """Train, or go on training.
 
     Args:
         config: what to run.
         callbacks: further callbacks of the trainer, such as a progress display.
+        told: who is told how far an evaluation on held-out problems is.
 
     Returns:
         The run folder, whose `model` holds the trained model.
@@ -58,7 +63,7 @@ def train(config: RunConfig, callbacks: Sequence[TrainerCallback] = ()) -> Path:
     args = trainer_arguments(config, source, folder)
     _refuse_too_few(config, source, args)
     with alone(folder):
-        return _train_here(config, source, args, folder, callbacks)
+        return _train_here(config, source, args, folder, callbacks, told)
 
 
 def _refuse_too_few(config: RunConfig, source: Source, args: SCGRPOConfig) -> None:
@@ -96,6 +101,7 @@ def _train_here(
     args: SCGRPOConfig,
     folder: RunFolder,
     callbacks: Sequence[TrainerCallback],
+    told: Told,
 ) -> Path:
     main = args.process_index == 0
     checkpoint = checkpoint_to_resume(config, folder, reads=args.should_save, speaks=main)
@@ -110,7 +116,7 @@ def _train_here(
         )
     if folder.is_finished and (is_done or checkpoint is None):
         return folder.path
-    trainer = _build_trainer(config, source, args, folder, callbacks)
+    trainer = _build_trainer(config, source, args, folder, callbacks, told)
     if args.should_save:
         if grows and (model := set_model_aside(folder)):
             logger.warning(f"the model of the run so far is kept as {model}.")
@@ -141,6 +147,7 @@ def _build_trainer(
     args: SCGRPOConfig,
     folder: RunFolder,
     callbacks: Sequence[TrainerCallback],
+    told: Told,
 ) -> SCGRPOTrainer:
     model, tokenizer = load_policy(config.model, config.dtype)
     trainer = SCGRPOTrainer(
@@ -162,7 +169,7 @@ def _build_trainer(
     }
     if config.eval_steps and source.evaluation:
         _refuse_sharded_evaluation(trainer)
-        trainer.add_callback(_evaluation(trainer, config, source, folder))
+        trainer.add_callback(_evaluation(trainer, config, source, folder, told))
     trainer.remove_callback(PrinterCallback)
     if config.chat_prompts is False:
         trainer.remove_callback(TextPromptsWarning)
@@ -172,7 +179,7 @@ def _build_trainer(
 
 
 def _evaluation(
-    trainer: SCGRPOTrainer, config: RunConfig, source: Source, folder: RunFolder
+    trainer: SCGRPOTrainer, config: RunConfig, source: Source, folder: RunFolder, told: Told
 ) -> EvaluationCallback:
     held_out = HeldOut(
         source.evaluation,
@@ -189,6 +196,7 @@ def _evaluation(
         trainer._tokenizer,
         trainer._log_train,
         trainer.accelerator.wait_for_everyone,
+        told,
     )
     return EvaluationCallback(held_out, host, folder)
 

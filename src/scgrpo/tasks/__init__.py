@@ -1,14 +1,15 @@
 """Tasks by name; a user's package adds its own by the entry point group `scgrpo.tasks`."""
 
-from importlib.metadata import entry_points
-from inspect import signature
+from collections.abc import Mapping
+from inspect import Parameter, signature
 from typing import Any
 
 from scgrpo.importing import import_function
-from scgrpo.mistakes import ConfigError, require_known, shown
+from scgrpo.mistakes import ConfigError, nearest, require_known, shown
 from scgrpo.tasks.base import Task as Task
 from scgrpo.tasks.own import NAME as OWN
 from scgrpo.tasks.own import OwnData
+from scgrpo.written.plain import plain_keys
 
 GROUP = "scgrpo.tasks"
 DEFAULT_TASK = "synthetic"
@@ -17,6 +18,8 @@ DEFAULT_TASK = "synthetic"
 
 def available_tasks() -> list[str]:
     """Names of all tasks that installed packages offer."""
+    from importlib.metadata import entry_points
+
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
@@ -47,6 +50,8 @@ def load_task(name: str, /, **options: Any) -> Task:
     """
     require_task(name)
     kind = _class_of(name)
+    if ":" in name:
+        options = _known_options(name, kind, options)
     try:
         signature(kind).bind(**options)
         signature(kind.__init__).bind(None, **options)
@@ -66,9 +71,44 @@ def load_task(name: str, /, **options: Any) -> Task:
     return task
 
 
+def _known_options(name: str, kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a user's class by the names of its arguments.
+
+    Raises:
+        ConfigError: for one that it does not have, with the nearest, or one that it lacks.
+    """
+    try:
+        parameters = signature(kind).parameters.values()
+    except (TypeError, ValueError):  # of something built in
+        return dict(options)
+    if any(p.kind in (Parameter.VAR_KEYWORD, Parameter.POSITIONAL_ONLY) for p in parameters):
+        return dict(options)
+    known = [p.name for p in parameters if p.kind is not Parameter.VAR_POSITIONAL]
+    given = plain_keys(options)
+    has = f"it has {', '.join(known)}" if known else "it has none"
+    for option in given:
+        if option not in known:
+            near = nearest(option, known)
+            meant = f"; did you mean {near!r}?" if near else "."
+            raise ConfigError(f"task {name!r} has no option {option!r}; {has}{meant}")
+    lacking = [
+        p.name
+        for p in parameters
+        if p.name in known and p.default is p.empty and p.name not in given
+    ]
+    if lacking:
+        raise ConfigError(
+            f"task {name!r} needs the option {lacking[0]!r}, which is not given; write it below "
+            f"task_options ({has})."
+        )
+    return given
+
+
 def _class_of(name: str) -> Any:
     if name == OWN:
         return OwnData
     if ":" in name:
         return import_function(name, "task")
+    from importlib.metadata import entry_points
+
     return next(iter(entry_points(group=GROUP, name=name))).load()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 from scgrpo.mistakes import nearest, shown
-from scgrpo.written.mappings import plain_keys
+from scgrpo.written.plain import plain_keys
 from scgrpo.written.values import Misfit, coerce
 
 if TYPE_CHECKING:

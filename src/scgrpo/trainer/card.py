@@ -47,11 +47,13 @@ def model_card(
     }
     kind = "A LoRA adapter" if adapter else "A model"
     preset = described["method"]["preset"]
+    lora = (described.get("run") or {}).get("lora") or {}
     facts = {
         "Base": Path(str(base)).name if base and not on_hub else base,
         "Method": preset,
         "Data": described.get("task"),
-        "Reward": ", ".join(described.get("rewards") or []),
+        "Reward": _rewards(described),
+        "LoRA": ", ".join(f"{key} {value}" for key, value in lora.items()),
         "Optimizer steps": f"{steps:,}",
         "Seed": described.get("seed"),
         "Learning rate": described["trainer"].get("learning_rate"),
@@ -62,10 +64,8 @@ def model_card(
         _table(("", ""), [(k, v) for k, v in facts.items() if v not in (None, "")]),
         *_reward(folder),
         *_evaluations(folder, described["trainer"].get("solve_threshold", 1.0)),
-        "## Method\n\nWhere it differs from the defaults:" if _own(method) else "## Method",
-        _table(("field", "value"), _own(method))
-        if _own(method)
-        else "All fields are the defaults.",
+        "## Method\n\nIts three choices, and every other field that is not the default:",
+        _table(("field", "value"), _own(method)),
         "## Made with\n\n" + _versions(described.get("versions") or {}),
         f"## Citation\n\n{PAPER['title']}, [arXiv {PAPER['id']}]"
         f"(https://arxiv.org/abs/{PAPER['id']})\n\n```bibtex\n{PAPER['citation']}\n```",
@@ -85,13 +85,24 @@ def _own(method: Method) -> list[tuple[str, Any]]:
     ]
 
 
+def _rewards(described: Mapping[str, Any]) -> str:
+    """Names of the reward functions, with their weights where they have any."""
+    names = list(described.get("rewards") or [])
+    weights = described["trainer"].get("reward_weights") or []
+    return ", ".join(
+        f"{name} (weight {weights[i]:g})" if len(weights) == len(names) else name
+        for i, name in enumerate(names)
+    )
+
+
 def _reward(folder: RunFolder) -> list[str]:
     rows = read_jsonl(folder.metrics) if folder.metrics.exists() else []
     found = [(r["step"], r["reward"]) for r in rows if r.get("reward") is not None]
     if not found:
         return []
-    return [f"Training reward: {found[0][1]:.3f} at step {found[0][0]}, {found[-1][1]:.3f} at step "
-            f"{found[-1][0]} (each of one batch)."]  # fmt: skip
+    ends = dict.fromkeys((found[0], found[-1]))
+    told = ", ".join(f"{reward:.3f} at step {step}" for step, reward in ends)
+    return [f"Training reward: {told} (each of one batch)."]
 
 
 def _evaluations(folder: RunFolder, solve_threshold: float) -> list[str]:
@@ -124,4 +135,9 @@ def _versions(versions: Mapping[str, Any]) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """On one line and in one column, as a guide of several lines must be."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,6 +1,5 @@
 """Files of YAML that hold a mapping."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +32,6 @@ def mapping(content: Any, place: str) -> dict[str, Any]:
             f"{place} holds no mapping of keys to values; write lines such as 'seed: 1'."
         )
     return content
-
-
-def plain_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same by names with `_`, for which `-` may be written.
-
-    Raises:
-        ConfigError: for a name that is there both ways.
-    """
-    plain: dict[str, Any] = {}
-    for name, value in content.items():
-        key = str(name).replace("-", "_")
-        if key in plain:
-            raise ConfigError(f"{key} is written twice, with '-' and with '_'; leave one out.")
-        plain[key] = value
-    return plain
 
 
 def _text_of(path: Path, what: str) -> str:

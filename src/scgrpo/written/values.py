@@ -9,7 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from scgrpo.mistakes import ConfigError
-from scgrpo.written.yaml_text import fits_64_bits, read_yaml
+from scgrpo.written.plain import fits_64_bits
 
 
 class Misfit(Exception):
@@ -159,6 +159,8 @@ def _fit_dict(value: Any) -> tuple[bool, Any]:
 
 
 def _read(text: str) -> Any:
+    from scgrpo.written.yaml_text import read_yaml
+
     try:
         return read_yaml(text, "the value")
     except ConfigError:

@@ -7,6 +7,7 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from scgrpo.mistakes import ConfigError, on_one_line, shown
+from scgrpo.written.plain import can_be_written, fits_64_bits
 
 MOST_CHARACTERS = 1_000_000
 DEEPEST = 50
@@ -41,19 +42,6 @@ def read_yaml(text: str, place: str) -> Any:
         raise ConfigError(f"{place}, line {line} is no valid YAML: {problem}.") from error
     except (ValueError, OverflowError) as error:  # escapes of characters that there are not
         raise ConfigError(f"{place} is no valid YAML: {on_one_line(error)}.") from error
-
-
-def fits_64_bits(number: int) -> bool:
-    """Whether what computes can hold a whole number."""
-    return -(2**63) <= number < 2**63
-
-
-def can_be_written(text: str) -> bool:
-    """Whether files and their names can hold a text: it has no NUL, and UTF-8 has all of it."""
-    try:
-        return b"\0" not in text.encode()
-    except UnicodeEncodeError:
-        return False
 
 
 def _problem(error: Any, text: str) -> tuple[int, str]:

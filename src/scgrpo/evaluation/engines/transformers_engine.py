@@ -1,7 +1,7 @@
 """Sampling by `transformers` in this process, each token at its sample's own uniform number."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -30,14 +30,23 @@ class TransformersEngine:
         model: causal language model, as `transformers` loads or TRL trains it.
         tokenizer: its tokenizer.
         batch_tokens: padded tokens of one generation batch, prompt and completion.
+        told: called with the place of each token, from 1, that all samples of a batch get.
     """
 
     name = "transformers"
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int = BATCH_TOKENS) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        told: Callable[[int], None] = lambda place: None,
+    ) -> None:
         if batch_tokens < 1:
             raise ValueError(f"batch_tokens is {batch_tokens}; it must be at least 1.")
         self.model, self.tokenizer, self.batch_tokens = model, tokenizer, batch_tokens
+        self.told = told
         self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.stops = stop_tokens(model, tokenizer)
         pad = tokenizer.pad_token_id
@@ -82,6 +91,7 @@ class TransformersEngine:
                     sampling=sampling,
                     pad=self.pad,
                     stops=self.stops,
+                    told=self.told,
                 )
         except torch.OutOfMemoryError as error:
             raise EngineError(
