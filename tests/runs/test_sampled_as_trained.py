@@ -36,7 +36,7 @@ def test_beside_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     run = trainer(args, processing_class=tokenizer)
     source = Source(run.train_dataset, {"heldout": tiny_dataset(2)}, vowels, "math")
     folder = RunFolder(tmp_path / "run")
-    evaluation = _evaluation(run, RunConfig(eval_steps=1, eval_k=2), source, folder)
+    evaluation = _evaluation(run, RunConfig(eval_steps=1, eval_k=2), source, folder, lambda _: None)
     prompts: list[list[str]] = []
     generate = run.model.generate
 
