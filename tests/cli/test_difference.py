@@ -58,6 +58,22 @@ def test_pass_has_as_many_tries_on_both_sides(tmp_path):
     assert "0.833" in text and "of each, solved from a reward of 0.5\n" in text
     same = shown(b, b)
     assert "Avg@4" in same and "Pass@4" in same and "both, 4 samples of each" in same
+    (b / "config.yaml").unlink()
+    differing = shown(a, b)
+    assert "Pass@2" not in differing and "Avg" in differing
+    assert "solved from a reward of 0.5 and 1, so that Pass@k is left out\n" in differing
+
+
+def test_evaluations_by_themselves_lie_in_a_folder_of_the_same_name(tmp_path):
+    """`scgrpo evaluate` writes runs/eval/NAME.jsonl, which is no run's own eval/step_N.jsonl."""
+    (tmp_path / "config.yaml").write_text("trainer: {solve_threshold: 0.5}")
+    evaluated(tmp_path, 1, [[1, 0.5]])
+    for name in ("before", "after"):
+        (tmp_path / "eval" / f"{name}.jsonl").write_text(
+            (tmp_path / "eval" / "step_000001.jsonl").read_text()
+        )
+    text = shown(tmp_path / "eval" / "before.jsonl", tmp_path / "eval" / "after.jsonl")
+    assert "before" in text and "after" in text and "solved from" not in text
 
 
 def test_runs_that_cannot_be_compared(tmp_path):

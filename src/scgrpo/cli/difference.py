@@ -43,11 +43,12 @@ def show_difference(
 def _show_split(first: Path, second: Path, split: str, console: Console) -> None:
     before, after = _of_split(first, split), _of_split(second, split)
     counts = [reward_matrix(records)[1].shape[1] for records in (before, after)]
-    k, threshold = min(counts), _threshold(first, second)
-    passing = partial(pass_at_k, k=k, solve_threshold=threshold)
-    average = f"Avg@{k}" if k == max(counts) else "Avg"
+    k, thresholds = min(counts), _thresholds(first, second)
+    measures = {f"Avg@{k}" if k == max(counts) else "Avg": avg_at_k}
+    if len(thresholds) == 1:
+        measures[f"Pass@{k}"] = partial(pass_at_k, k=k, solve_threshold=thresholds[0])
     table = Table("measure", _name(first), _name(second), "difference [95 %]", title=split)
-    for name, statistic in ((average, avg_at_k), (f"Pass@{k}", passing)):
+    for name, statistic in measures.items():
         result = paired_difference(before, after, statistic)
         table.add_row(
             name,
@@ -57,16 +58,19 @@ def _show_split(first: Path, second: Path, split: str, console: Console) -> None
         )
     print_table(console, table)
     samples = " and ".join(map(str, dict.fromkeys(counts)))
-    solved = "" if threshold == 1 else f", solved from a reward of {threshold:g}"
-    text = f"{result.problems} problems in both, {samples} samples of each{solved}"
+    text = f"{result.problems} problems in both, {samples} samples of each"
+    if thresholds != [1.0]:
+        text += f", solved from a reward of {' and '.join(f'{own:g}' for own in thresholds)}"
+    if len(thresholds) > 1:
+        text += ", so that Pass@k is left out"
     console.print(text, style="dim", soft_wrap=True)
 
 
-def _threshold(*records: Path) -> float:
-    """Reward from which on both runs count a sample as solved; 1 where they do not agree."""
-    configs = [RunFolder(path.resolve().parents[1]).read_config() or {} for path in records]
-    found = {(config.get("trainer") or {}).get("solve_threshold", 1.0) for config in configs}
-    return float(found.pop()) if len(found) == 1 else 1.0
+def _thresholds(*records: Path) -> list[float]:
+    """Rewards from which on the runs count a sample as solved; [1] where no run says."""
+    configs = [run.read_config() or {} for path in records if (run := _run_of(path))]
+    found = {float((config.get("trainer") or {}).get("solve_threshold", 1)) for config in configs}
+    return sorted(found) or [1.0]
 
 
 def _records_of(given: Path) -> Path:
@@ -83,10 +87,17 @@ def _records_of(given: Path) -> Path:
 
 def _name(records: Path) -> str:
     """What a column is called: of a run, its name and the step."""
-    if records.parent.name != "eval":
+    run = _run_of(records)
+    if run is None:
         return escape(records.stem)
-    run = records.resolve().parents[1].name
-    return escape(f"{run}, step {int(records.stem.removeprefix('step_'))}")
+    return escape(f"{run.path.name}, step {int(records.stem.removeprefix('step_'))}")
+
+
+def _run_of(records: Path) -> RunFolder | None:
+    """The run whose own evaluation records are; None for those of an evaluation by itself."""
+    folder = records.resolve().parent
+    is_step = records.stem.removeprefix("step_").isdigit()
+    return RunFolder(folder.parent) if folder.name == "eval" and is_step else None
 
 
 def _shared_splits(first: Path, second: Path) -> list[str]:
