@@ -39,6 +39,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(runs):
 
 def test_each_step_has_one_row_with_the_mean_loss_of_all_processes(runs):
     one, two = runs
+    assert_two_processes([process["sc-grpo"] for process in two], "DistributedDataParallel")
     for found in (one["sc-grpo"], two[0]["sc-grpo"]):
         rows, logged = found["rows"], found["logged"]
         assert [row["step"] for row in rows] == [row["step"] for row in logged] == [1, 2, 3]
