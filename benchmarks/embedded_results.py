@@ -4,9 +4,12 @@
     scgrpo compare --config examples/comparison/axis.yaml         # runs/axis/results.json
     scgrpo compare --config examples/comparison/lookup.yaml       # runs/lookup/results.json
     scgrpo compare --config examples/comparison/axes.yaml         # runs/axes/results.json
+    scgrpo compare --config examples/comparison/sgd.yaml          # runs/sgd/results.json
     scgrpo compare --config examples/comparison/cheaper.yaml      # runs/cheaper/results.json
+    scgrpo compare --config examples/smollm2/compare.yaml         # runs/smollm2/compare
     python benchmarks/embedded_results.py --embedded runs/embedded --axis runs/axis \\
-        --lookup runs/lookup --axes runs/axes --cheaper runs/cheaper
+        --lookup runs/lookup --axes runs/axes --sgd runs/sgd --cheaper runs/cheaper \\
+        --smollm2 runs/smollm2/compare
 
 Without the options it works on the committed records in benchmarks/results.
 """
@@ -92,24 +95,30 @@ def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Pat
     plt.close(figure)
 
 
-def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) -> None:
-    """Gain of each method over the baseline along the axes of the tasks.
+def gain_figure(
+    results: Mapping[str, Any], table: Sequence[Row], output: Path, lowest: float | None = None
+) -> None:
+    """Gain of each method over the baseline along the axes of the tasks, two panels a line.
 
-    Methods without a reward are far below the others and have a row of panels of their own.
+    Methods without a reward are far below the others and have a row of panels of their own; a gain
+    below `lowest` is written at the edge.
     """
     names = list(dict.fromkeys(n for t in results["tasks"].values() for n in t["axis"]))
     compared = [m for m in results["groups"] if m != results["baseline"]]
     sets = [[m for m in compared if m not in DISTILLED], [m for m in compared if m in DISTILLED]]
-    sets = [methods for methods in sets if methods]
-    size = (5.5 * len(names), 3.2 * len(sets))
+    panels = [(methods, name) for methods in sets if methods for name in names]
+    lines = (len(panels) + 1) // 2
     figure, axes = plt.subplots(
-        len(sets), len(names), figsize=size, layout="constrained", sharey="row", squeeze=False
+        lines, 2, figsize=(11, 3.2 * lines), layout="constrained", sharey="row", squeeze=False
     )
-    for row, methods in zip(axes, sets, strict=True):
-        for axis, name in zip(row, names, strict=True):
-            places = {t: f["axis"][name] for t, f in results["tasks"].items() if name in f["axis"]}
-            _gains(axis, places, methods, table)
-            axis.set(xlabel=name, xticks=sorted(places.values()))
+    for axis, (methods, name) in zip(axes.flat, panels, strict=True):
+        values = {t: f["axis"][name] for t, f in results["tasks"].items() if name in f["axis"]}
+        ordered = sorted(set(values.values()))
+        places = {task: ordered.index(value) for task, value in values.items()}
+        _gains(axis, places, methods, table, lowest)
+        axis.set_xticks(range(len(ordered)), [f"{value:g}" for value in ordered])
+        axis.set(xlabel=name, xlim=(-0.4, len(ordered) - 0.6))
+    for row in axes:
         row[0].set_ylabel("held-out Avg@8 minus GRPO")
         handles = {h.get_label(): h for axis in row for h in axis.get_legend_handles_labels()[0]}
         row[-1].legend(handles.values(), handles, frameon=False, fontsize=9)
@@ -118,9 +127,12 @@ def gain_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) 
 
 
 def _gains(
-    axis: Any, places: Mapping[str, float], methods: Sequence[str], table: Sequence[Row]
+    axis: Any,
+    places: Mapping[str, int],
+    methods: Sequence[str],
+    table: Sequence[Row],
+    lowest: float | None,
 ) -> None:
-    spread = 0.012 * (max(places.values()) - min(places.values()) or 1)
     for number, method in enumerate(methods):
         points = sorted(
             (places[row.task], *row.cells["heldout", AVG].difference)
@@ -131,11 +143,19 @@ def _gains(
         if points:
             x, value, low, high = np.array(points).T
             axis.errorbar(
-                x + spread * (number - (len(methods) - 1) / 2), value,
+                x + 0.05 * (number - (len(methods) - 1) / 2), value,
                 [value - low, high - value], color=COLOURS[method], label=method,
                 marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
             )  # fmt: skip
+        for place, value, *_ in points if lowest is not None else ():
+            if value < lowest:
+                axis.text(
+                    place - 0.05, lowest, f"{value:+.2f} ", color=COLOURS[method],
+                    ha="right", va="bottom",
+                )  # fmt: skip
     axis.axhline(0, color="#555b66", lw=1)
+    if lowest is not None:
+        axis.set_ylim(bottom=lowest)
     _bare(axis)
 
 
@@ -169,14 +189,26 @@ def preset_line(table: Sequence[Row], methods: Sequence[str]) -> str:
 
 
 def seed_lines(results: Mapping[str, Any]) -> str:
-    """Held-out Avg@8 of every seed, for the reader who does not trust intervals of few seeds."""
-    lines = ["| task | method | seed: held-out Avg@8 |", "|---|---|---|"]
+    """Held-out Avg@k of every seed, for the reader who does not trust intervals of few seeds."""
+    lines = [f"| task | method | seed: held-out Avg@{results['k']} |", "|---|---|---|"]
     for task, method in product(results["tasks"], results["groups"]):
         runs = [r for r in results["runs"] if (r["task"], r["method"]) == (task, method)]
         if runs:
-            scores = problem_scores(matrices(runs, "heldout"), avg_at_k).mean(axis=1)
+            split = next(iter(results["tasks"][task]["splits"]))
+            scores = problem_scores(matrices(runs, split), avg_at_k).mean(axis=1)
             cells = ", ".join(f"{r['seed']}: {s:.3f}" for r, s in zip(runs, scores, strict=True))
             lines.append(f"| {task} | {method} | {cells} |")
+    return "\n".join(lines)
+
+
+def reward_lines(results: Mapping[str, Any]) -> str:
+    """Mean training reward of every run over the first and the second half of its steps."""
+    lines = ["| method | seed | reward, first half | second half |", "|---|---|---|---|"]
+    for run in results["runs"]:
+        if "curves" in run:
+            halves = np.array_split(run["curves"]["reward"], 2)
+            cells = " | ".join(f"{half.mean():.3f}" for half in halves)
+            lines.append(f"| {run['method']} | {run['seed']} | {cells} |")
     return "\n".join(lines)
 
 
@@ -205,18 +237,19 @@ def main() -> None:
     parser.add_argument("--axis", type=Path, help="folder of the comparison along the axes")
     parser.add_argument("--lookup", type=Path, help="folder of the comparison on the agent task")
     parser.add_argument("--axes", type=Path, help="folder of the comparison of axes.yaml")
+    parser.add_argument("--sgd", type=Path, help="folder of the comparison of sgd.yaml")
+    parser.add_argument("--smollm2", type=Path, help="folder of examples/smollm2's comparison")
     parser.add_argument("--cheaper", type=Path, help="folder of the comparison of savings")
     options = parser.parse_args()
-    for name in ("embedded", "axis", "lookup", "axes", "cheaper"):
+    for name in ("embedded", "axis", "lookup", "axes", "sgd", "smollm2", "cheaper"):
         if folder := getattr(options, name):
             shutil.copy(folder / "results.json", RECORDS / f"{name}.json")
     show_embedded()
     show_lookup()
     show_axis()
-    if (RECORDS / "axes.json").exists():
-        gain_figure(*_recorded("axes"), DOCS / "gain_axes.png")
-    if (RECORDS / "cheaper.json").exists():
-        _recorded("cheaper")
+    show_axes()
+    _recorded("cheaper")
+    show_smollm2()
 
 
 def show_embedded() -> None:
@@ -240,6 +273,21 @@ def show_axis() -> None:
     """The gain over GRPO along the share of wording and the number of additions."""
     results, table = _recorded("axis")
     gain_figure(results, table, DOCS / "gain_axis.png")
+
+
+def show_axes() -> None:
+    """The gain over GRPO along batch, learning rate and LoRA, and under plain gradients."""
+    results, table = _recorded("axes")
+    plain, plain_table = _recorded("sgd")
+    results["tasks"] |= plain["tasks"]
+    gain_figure(results, [*table, *plain_table], DOCS / "gain_axes.png", lowest=-0.15)
+
+
+def show_smollm2() -> None:
+    """The real model: held-out accuracy, and the reward on the way."""
+    results, _ = _recorded("smollm2")
+    path = RECORDS / "smollm2.md"
+    path.write_text(f"{path.read_text()}\n{reward_lines(results)}\n")
 
 
 def _recorded(name: str) -> tuple[dict[str, Any], list[Row]]:
