@@ -147,8 +147,8 @@ def _gains(
                 [value - low, high - value], color=COLOURS[method], label=method,
                 marker="o", ms=5, lw=1.6, elinewidth=1, capsize=2,
             )  # fmt: skip
-        for place, value, *_ in points if lowest is not None else ():
-            if value < lowest:
+        for place, value, *_ in points:
+            if lowest is not None and value < lowest:
                 axis.text(
                     place - 0.05, lowest, f"{value:+.2f} ", color=COLOURS[method],
                     ha="right", va="bottom",

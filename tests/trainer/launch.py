@@ -65,7 +65,7 @@ def launched(
 
 def assert_two_processes(found: Sequence[Found], wrapped: str) -> None:
     """Each of them was one of two, on gloo, with groups that span both."""
-    assert (ROLLOUTS // 2) % GROUP
+    assert len(found) == 2 and (ROLLOUTS // 2) % GROUP
     for rank, process in enumerate(found):
         facts = process["facts"]
         assert (facts["processes"], facts["process"], facts["backend"]) == (2, rank, "gloo")
