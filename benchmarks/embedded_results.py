@@ -49,6 +49,8 @@ COLOURS = {
     "sc-grpo-partial": "#0072b2",
     "sc-grpo-signed": "#00795a",
     "sc-grpo-signed-ungated": "#c2500a",
+    "sc-grpo-signed-other": "#a64d83",
+    "sc-grpo-sequence": "#7a6a00",
 }
 DISTILLED = ("opsd", "opd")
 AVG, PASS = "Avg@8", "Pass@8"
@@ -56,18 +58,8 @@ AVG, PASS = "Avg@8", "Pass@8"
 
 def difference_figure(table: Sequence[Row], output: Path) -> None:
     """Held-out difference to the baseline of every method, with its interval."""
-    shown = [row for row in table if row.cells["heldout", AVG].difference is not None]
-    figure, axis = plt.subplots(figsize=(8, 0.27 * len(shown) + 1.2), layout="constrained")
-    for place, row in enumerate(shown):
-        value, low, high = row.cells["heldout", AVG].difference or (0, 0, 0)
-        colour = "#0072b2" if low <= 0 <= high else "#c2500a"
-        axis.plot([low, high], [place, place], color=colour, lw=2, solid_capstyle="round")
-        axis.plot(value, place, "o", color=colour, ms=6)
-    axis.axvline(0, color="#555b66", lw=1)
-    axis.set_yticks(range(len(shown)), [f"{row.method} ({row.seeds})" for row in shown])
-    axis.invert_yaxis()
-    axis.set_xlabel("held-out Avg@8 minus GRPO, 95 % over seeds and problems (seeds in brackets)")
-    _bare(axis)
+    figure, axis = plt.subplots(figsize=(8, 0.27 * len(table) + 0.92), layout="constrained")
+    _differences(axis, table, "heldout", AVG)
     figure.savefig(output, dpi=130)
     plt.close(figure)
 
@@ -78,21 +70,64 @@ def curve_figure(results: Mapping[str, Any], methods: Sequence[str], output: Pat
     for axis, key, title in zip(
         axes, ("reward", "entropy"), ("training reward", "entropy, nats per token"), strict=True
     ):
-        for method in methods:
-            colour = COLOURS[method]
-            curves = [r["curves"][key] for r in results["runs"] if r["method"] == method]
-            if not curves:
-                continue
-            shortest = min(map(len, curves))
-            smooth = np.array([_smoothed(c[:shortest]) for c in curves])
-            step = np.arange(1, shortest + 1)
-            axis.plot(step, smooth.mean(0), color=colour, label=method, lw=1.8)
-            axis.fill_between(step, smooth.min(0), smooth.max(0), color=colour, alpha=0.15, lw=0)
-        axis.set(title=title, xlabel="step (moving mean of 9; band: range over seeds)")
-        _bare(axis)
+        _curves(axis, results, methods, key, title)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(output, dpi=130)
     plt.close(figure)
+
+
+def outcome_figure(results: Mapping[str, Any], table: Sequence[Row], output: Path) -> None:
+    """What each method has over the baseline: in training, and on the first held-out split."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 3.8), layout="constrained")
+    of_baseline = {
+        r["seed"]: np.array(r["curves"]["reward"])
+        for r in results["runs"]
+        if r["method"] == results["baseline"]
+    }
+    ahead = [
+        r | {"curves": {"ahead": r["curves"]["reward"] - of_baseline[r["seed"]]}}
+        for r in results["runs"]
+        if r["seed"] in of_baseline
+    ]
+    compared = [m for m in results["groups"] if m != results["baseline"]]
+    _curves(left, {"runs": ahead}, compared, "ahead", "training reward minus GRPO's, same problems")
+    left.axhline(0, color="#555b66", lw=1)
+    left.legend(frameon=False, fontsize=8)
+    split = next(iter(next(iter(results["tasks"].values()))["splits"]))
+    _differences(right, table, split, f"Avg@{results['k']}")
+    figure.savefig(output, dpi=130)
+    plt.close(figure)
+
+
+def _differences(axis: Any, table: Sequence[Row], split: str, metric: str) -> None:
+    shown = [row for row in table if row.cells[split, metric].difference is not None]
+    for place, row in enumerate(shown):
+        value, low, high = row.cells[split, metric].difference or (0, 0, 0)
+        colour = "#0072b2" if low <= 0 <= high else "#c2500a"
+        axis.plot([low, high], [place, place], color=colour, lw=2, solid_capstyle="round")
+        axis.plot(value, place, "o", color=colour, ms=6)
+    axis.axvline(0, color="#555b66", lw=1)
+    axis.set_yticks(range(len(shown)), [f"{row.method} ({row.seeds})" for row in shown])
+    axis.invert_yaxis()
+    axis.set_xlabel(f"held-out {metric} minus GRPO, 95 % over seeds (their number) and problems")
+    _bare(axis)
+
+
+def _curves(
+    axis: Any, results: Mapping[str, Any], methods: Sequence[str], key: str, title: str
+) -> None:
+    for method in methods:
+        colour = COLOURS[method]
+        curves = [r["curves"][key] for r in results["runs"] if r["method"] == method]
+        if not curves:
+            continue
+        shortest = min(map(len, curves))
+        smooth = np.array([_smoothed(c[:shortest]) for c in curves])
+        step = np.arange(1, shortest + 1)
+        axis.plot(step, smooth.mean(0), color=colour, label=method, lw=1.8)
+        axis.fill_between(step, smooth.min(0), smooth.max(0), color=colour, alpha=0.15, lw=0)
+    axis.set(title=title, xlabel="step (moving mean of 9; band: range over seeds)")
+    _bare(axis)
 
 
 def gain_figure(
@@ -201,14 +236,23 @@ def seed_lines(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def reward_lines(results: Mapping[str, Any]) -> str:
-    """Mean training reward of every run over the first and the second half of its steps."""
-    lines = ["| method | seed | reward, first half | second half |", "|---|---|---|---|"]
+def run_lines(results: Mapping[str, Any]) -> str:
+    """Of every run: mean reward over each half of its steps, and the means of what was logged."""
+    logged = [
+        ("AUC", "credit/teacher_auc", ".2f"), ("mean weight", "credit/weight_mean", ".2f"),
+        ("D: P50", "credit/kl_p50", ".4f"), ("P75", "credit/kl_p75", ".4f"),
+        ("P95", "credit/kl_p95", ".2f"),
+    ]  # fmt: skip
+    heads = ["method", "seed", "reward, first half", "second half", *(h for h, *_ in logged)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for run in results["runs"]:
-        if "curves" in run:
-            halves = np.array_split(run["curves"]["reward"], 2)
-            cells = " | ".join(f"{half.mean():.3f}" for half in halves)
-            lines.append(f"| {run['method']} | {run['seed']} | {cells} |")
+        if curves := run.get("curves"):
+            cells = [run["method"], str(run["seed"])]
+            cells += [f"{half.mean():.3f}" for half in np.array_split(curves["reward"], 2)]
+            cells += [
+                f"{np.mean(curves[k]):{form}}" if k in curves else "" for _, k, form in logged
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -285,9 +329,10 @@ def show_axes() -> None:
 
 def show_smollm2() -> None:
     """The real model: held-out accuracy, and the reward on the way."""
-    results, _ = _recorded("smollm2")
+    results, table = _recorded("smollm2")
+    outcome_figure(results, table, DOCS / "outcome_smollm2.png")
     path = RECORDS / "smollm2.md"
-    path.write_text(f"{path.read_text()}\n{reward_lines(results)}\n")
+    path.write_text(f"{path.read_text()}\n{run_lines(results)}\n")
 
 
 def _recorded(name: str) -> tuple[dict[str, Any], list[Row]]:

@@ -53,6 +53,8 @@ def finished(tmp_path):
                     "num_tokens": 500.0 * s,
                     "reward": 0.1 * s,
                     "entropy": None,
+                    # Not logged at a step without a pair of a verified and a failed rollout.
+                    **({"credit/teacher_auc": 0.5 + 0.1 * s} if s > 1 else {}),
                 }
                 for s in (1, 2, 3)
             ]
@@ -86,7 +88,10 @@ def test_rows_by_hand(finished):
 def test_results_alone_make_table_and_page(finished, tmp_path):
     path = written(finished)
     found = rows.read_results(path)
-    assert found["runs"][1]["curves"] == {"reward": [0.1, 0.2, 0.3]}
+    assert found["runs"][1]["curves"] == {
+        "reward": [0.1, 0.2, 0.3],
+        "credit/teacher_auc": [0.7, 0.8],
+    }
     text = markdown(found, rows.rows(found), "a machine")
     assert "| sc-grpo | 1 | 0.0001 | 0.750 [0.500, 1.000] | 1.000 [0.342, 1.000] " in text
     assert "**+0.500 [+0.500, +0.500]**" in text

@@ -18,7 +18,10 @@ from scgrpo.evaluation.kept import rewards_like
 from scgrpo.files import read_jsonl
 
 Record = dict[str, Any]
-CURVES = ("reward", "entropy", "grad_norm", "credit/none_share", "credit/weight_mean")
+CURVES = (
+    "reward", "entropy", "grad_norm", "credit/none_share", "credit/weight_mean",
+    "credit/teacher_auc", "credit/kl_p50", "credit/kl_p75", "credit/kl_p95",
+)  # fmt: skip
 
 
 def results_of(comparison: Comparison) -> Record:
