@@ -15,9 +15,10 @@ Without the options it works on the committed records in benchmarks/results.
 """
 
 import argparse
+import math
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,14 @@ COLOURS = {
 }
 DISTILLED = ("opsd", "opd")
 AVG, PASS = "Avg@8", "Pass@8"
+LOGGED = {
+    "AUC": ("credit/teacher_auc", ".2f"),
+    "mean weight": ("credit/weight_mean", ".2f"),
+    "D: P50": ("credit/kl_p50", ".4f"),
+    "P75": ("credit/kl_p75", ".4f"),
+    "P95": ("credit/kl_p95", ".2f"),
+}
+"""What a run logs, by head of its column: the key and how its mean is written."""
 
 
 def difference_figure(table: Sequence[Row], output: Path) -> None:
@@ -109,7 +118,7 @@ def _differences(axis: Any, table: Sequence[Row], split: str, metric: str) -> No
     axis.axvline(0, color="#555b66", lw=1)
     axis.set_yticks(range(len(shown)), [f"{row.method} ({row.seeds})" for row in shown])
     axis.invert_yaxis()
-    axis.set_xlabel(f"held-out {metric} minus GRPO, 95 % over seeds (their number) and problems")
+    axis.set_xlabel(f"held-out {metric} minus GRPO, 95 % intervals (number of seeds)")
     _bare(axis)
 
 
@@ -209,6 +218,23 @@ def table_of(table: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def outcome_table(results: Mapping[str, Any], table: Sequence[Row]) -> str:
+    """What the figure shows in numbers: held-out score, training reward by halves, AUC, D."""
+    task = next(iter(results["tasks"].values()))
+    split, metric = next(iter(task["splits"])), f"Avg@{results['k']}"
+    heads = ["method", "seeds", f"held-out {metric}", "minus GRPO", "training reward, first half"]
+    heads += ["second half", *LOGGED]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in table:
+        runs = [r["curves"] for r in results["runs"] if r["method"] == row.method and "curves" in r]
+        cell = row.cells[split, metric]
+        cells = [f"`{row.method}`", str(len(runs) or ""), with_range(cell), signed_range(cell)]
+        nothing = [[math.nan] * (len(LOGGED) + 2)]
+        cells += _written(np.mean([_means_of(curves) for curves in runs] or nothing, axis=0))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def preset_line(table: Sequence[Row], methods: Sequence[str]) -> str:
     """*Results here* of some presets."""
     said = []
@@ -238,22 +264,24 @@ def seed_lines(results: Mapping[str, Any]) -> str:
 
 def run_lines(results: Mapping[str, Any]) -> str:
     """Of every run: mean reward over each half of its steps, and the means of what was logged."""
-    logged = [
-        ("AUC", "credit/teacher_auc", ".2f"), ("mean weight", "credit/weight_mean", ".2f"),
-        ("D: P50", "credit/kl_p50", ".4f"), ("P75", "credit/kl_p75", ".4f"),
-        ("P95", "credit/kl_p95", ".2f"),
-    ]  # fmt: skip
-    heads = ["method", "seed", "reward, first half", "second half", *(h for h, *_ in logged)]
+    heads = ["method", "seed", "reward, first half", "second half", *LOGGED]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for run in results["runs"]:
         if curves := run.get("curves"):
-            cells = [run["method"], str(run["seed"])]
-            cells += [f"{half.mean():.3f}" for half in np.array_split(curves["reward"], 2)]
-            cells += [
-                f"{np.mean(curves[k]):{form}}" if k in curves else "" for _, k, form in logged
-            ]
+            cells = [run["method"], str(run["seed"]), *_written(_means_of(curves))]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _means_of(curves: Mapping[str, Sequence[float]]) -> list[float]:
+    """Mean reward of each half of a run, and the means of what is in `LOGGED`; nan for none."""
+    halves = [half.mean() for half in np.array_split(curves["reward"], 2)]
+    return halves + [np.mean(curves[k]) if k in curves else np.nan for k, _ in LOGGED.values()]
+
+
+def _written(means: Iterable[float]) -> list[str]:
+    forms = (".3f", ".3f", *(form for _, form in LOGGED.values()))
+    return ["" if np.isnan(m) else f"{m:{f}}" for m, f in zip(means, forms, strict=True)]
 
 
 def fill(path: Path, render: Callable[[list[str]], str]) -> None:
@@ -331,6 +359,7 @@ def show_smollm2() -> None:
     """The real model: held-out accuracy, and the reward on the way."""
     results, table = _recorded("smollm2")
     outcome_figure(results, table, DOCS / "outcome_smollm2.png")
+    fill(ROOT / "examples/smollm2/README.md", lambda _: outcome_table(results, table))
     path = RECORDS / "smollm2.md"
     path.write_text(f"{path.read_text()}\n{run_lines(results)}\n")
 
