@@ -62,7 +62,7 @@ LOGGED = {
     "P75": ("credit/kl_p75", ".4f"),
     "P95": ("credit/kl_p95", ".2f"),
 }
-"""What a run logs, by head of its column: the key and how its mean is written."""
+"""What a run logs, by head of its column: the key, and the format of its mean."""
 
 
 def difference_figure(table: Sequence[Row], output: Path) -> None:
@@ -102,10 +102,15 @@ def outcome_figure(results: Mapping[str, Any], table: Sequence[Row], output: Pat
     _curves(left, {"runs": ahead}, compared, "ahead", "training reward minus GRPO's, same problems")
     left.axhline(0, color="#555b66", lw=1)
     left.legend(frameon=False, fontsize=8)
-    split = next(iter(next(iter(results["tasks"].values()))["splits"]))
-    _differences(right, table, split, f"Avg@{results['k']}")
+    _differences(right, table, *_first_column(results))
     figure.savefig(output, dpi=130)
     plt.close(figure)
+
+
+def _first_column(results: Mapping[str, Any]) -> tuple[str, str]:
+    """The first split of the first task, and the metric of its samples."""
+    task = next(iter(results["tasks"].values()))
+    return next(iter(task["splits"])), f"Avg@{results['k']}"
 
 
 def _differences(axis: Any, table: Sequence[Row], split: str, metric: str) -> None:
@@ -220,8 +225,7 @@ def table_of(table: Sequence[Row]) -> str:
 
 def outcome_table(results: Mapping[str, Any], table: Sequence[Row]) -> str:
     """What the figure shows in numbers: held-out score, training reward by halves, AUC, D."""
-    task = next(iter(results["tasks"].values()))
-    split, metric = next(iter(task["splits"])), f"Avg@{results['k']}"
+    split, metric = _first_column(results)
     heads = ["method", "seeds", f"held-out {metric}", "minus GRPO", "training reward, first half"]
     heads += ["second half", *LOGGED]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

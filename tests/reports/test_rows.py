@@ -53,7 +53,7 @@ def finished(tmp_path):
                     "num_tokens": 500.0 * s,
                     "reward": 0.1 * s,
                     "entropy": None,
-                    # Not logged at a step without a pair of a verified and a failed rollout.
+                    # Not logged before the first pair of a verified and a failed rollout.
                     **({"credit/teacher_auc": 0.5 + 0.1 * s} if s > 1 else {}),
                 }
                 for s in (1, 2, 3)
